@@ -1,0 +1,489 @@
+//! The vocabulary every room shares: ids, stages, outcomes, reasons, counts.
+//!
+//! Only data lives here: no I/O, no clock, nothing of ours imported. Each closed set is one enum with one spelling, which
+//! is the word used in code, config, metric label, ledger row, manifest and log line.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// Defines a closed set: an enum, its one spelling per value, and the list of all values.
+macro_rules! closed_set {
+    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        pub enum $name { $($(#[$vdoc])* #[serde(rename = $text)] $variant),+ }
+
+        impl $name {
+            /// Every value, in declaration order.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            /// Returns the one spelling of this value, as used in labels, logs, the ledger and the manifest.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text),+ }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(self.as_str())
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = String;
+
+            fn from_str(text: &str) -> Result<Self, String> {
+                Self::ALL.iter().copied().find(|value| value.as_str() == text).ok_or_else(|| {
+                    let all: Vec<_> = Self::ALL.iter().map(|value| value.as_str()).collect();
+                    format!("'{text}' is none of: {}", all.join(", "))
+                })
+            }
+        }
+    };
+}
+
+closed_set! {
+    /// The steps of one job, in order. Labels of `stage_duration_seconds` and `stage_peak_rss_bytes`.
+    Stage {
+        /// Reading, decompressing, decoding and hashing the input.
+        Load = "load",
+        /// Bytes into typed columns.
+        Parse = "parse",
+        /// Derived columns and rules.
+        Clean = "clean",
+        /// SQL over the clean rows.
+        Aggregate = "aggregate",
+        /// Encoding the outputs into the staging directory.
+        Write = "write",
+        /// Sync, manifest, rename, archive.
+        Publish = "publish",
+    }
+}
+
+closed_set! {
+    /// How a file ended. Every file that was whole in an inbox ends in exactly one of these.
+    Outcome {
+        /// Published.
+        Succeeded = "succeeded",
+        /// Same content as a file published before; archived, nothing published.
+        Duplicate = "duplicate",
+        /// 0 bytes; archived, nothing published.
+        Empty = "empty",
+        /// Refused for its content; in quarantine with an explanation.
+        Quarantined = "quarantined",
+        /// Given up after its attempts; in quarantine with an explanation.
+        Failed = "failed",
+    }
+}
+
+closed_set! {
+    /// Why a record was rejected: the `reason` column of `rejects.parquet`. Order is the order in which a record with
+    /// several faults is judged.
+    RejectReason {
+        /// Longer than `csv.max_record_bytes`.
+        RecordTooLarge = "record_too_large",
+        /// Text after a closing quote, or no closing quote.
+        BadQuote = "bad_quote",
+        /// Bytes that are not valid in the file's encoding.
+        InvalidEncoding = "invalid_encoding",
+        /// Fewer fields than the header.
+        TooFewFields = "too_few_fields",
+        /// More fields than the header.
+        TooManyFields = "too_many_fields",
+        /// A field is not of its column's type.
+        BadType = "bad_type",
+        /// A null in a column with `nullable = false`.
+        NullValue = "null_value",
+        /// A rule with `action = "reject"` was false.
+        Rule = "rule",
+    }
+}
+
+closed_set! {
+    /// Why an attempt is tried again. Label of `file_retries_total`.
+    RetryReason {
+        /// An input/output error other than a full disk.
+        Io = "io",
+        /// The disk, the quota or the inodes are used up: waits, and costs no attempt.
+        DiskFull = "disk_full",
+        /// Memory ran out.
+        OutOfMemory = "out_of_memory",
+        /// The file changed while it was read: it settles again, and costs no attempt.
+        Changed = "changed",
+        /// The code running the job panicked or died.
+        Crash = "crash",
+    }
+}
+
+closed_set! {
+    /// Why a whole file was refused. The `reason` of `.error.json` and the ledger.
+    QuarantineReason {
+        /// More rejects than `accept` allows.
+        TooManyRejects = "too_many_rejects",
+        /// Fewer rows than `accept.min_rows`.
+        TooFewRows = "too_few_rows",
+        /// The header does not fit `columns`.
+        HeaderMismatch = "header_mismatch",
+        /// A header name appears twice.
+        DuplicateHeader = "duplicate_header",
+        /// The file is not in the configured encoding.
+        WrongEncoding = "wrong_encoding",
+        /// A record too large to be one: no line end within 64 times `csv.max_record_bytes`.
+        RecordTooLarge = "record_too_large",
+        /// The compressed data is damaged or ends early.
+        BadCompression = "bad_compression",
+        /// Inflates beyond the limits.
+        DecompressionBomb = "decompression_bomb",
+        /// A rule with `action = "quarantine"` was false.
+        Rule = "rule",
+        /// An expression or an aggregate could not be computed over these rows.
+        Query = "query",
+        /// The attempts are used up.
+        AttemptsExhausted = "attempts_exhausted",
+    }
+}
+
+closed_set! {
+    /// How a header differs from `columns`. Label of `schema_drift_total`.
+    DriftKind {
+        /// A header name no column has.
+        Extra = "extra",
+        /// A column the header lacks.
+        Missing = "missing",
+        /// The columns come in another order.
+        Reordered = "reordered",
+        /// A column was found by one of its aliases.
+        Renamed = "renamed",
+    }
+}
+
+closed_set! {
+    /// Who told of a file first. Label of `files_discovered_total`.
+    DiscoverySource {
+        /// A file event.
+        Event = "event",
+        /// A periodic full scan.
+        Scan = "scan",
+        /// The scan at start.
+        Startup = "startup",
+    }
+}
+
+/// The ledger's id for one arrival: 26 characters of `[0-9a-z]`, unique, ordered by arrival.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct FileId(String);
+
+impl FileId {
+    /// Returns the id if `text` is one word of `[0-9a-z]`: it becomes a directory name, so nothing else may pass.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let sound = (1..=64).contains(&text.len())
+            && text.bytes().all(|byte| byte.is_ascii_digit() || byte.is_ascii_lowercase());
+        sound.then(|| Self(text.to_owned()))
+    }
+
+    /// Returns the id as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for FileId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+/// A point in time: nanoseconds since 1970-01-01 UTC. Taken from `Clock`, never from the system directly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Timestamp(pub i64);
+
+impl Timestamp {
+    /// Returns seconds since the epoch, as Prometheus wants them.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "a gauge is an f64; microseconds survive")]
+    pub fn as_seconds(self) -> f64 {
+        self.0 as f64 / 1e9
+    }
+
+    /// Returns the time from `earlier` to `self`, zero if the clock went backwards.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> std::time::Duration {
+        std::time::Duration::from_nanos(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+
+    /// Returns this time plus `duration`.
+    #[must_use]
+    pub fn plus(self, duration: std::time::Duration) -> Self {
+        Self(self.0.saturating_add(i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)))
+    }
+}
+
+/// What `fstat` says of a file: enough to notice that it changed or was replaced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct FileStamp {
+    /// Device number.
+    pub dev: u64,
+    /// Inode number.
+    pub ino: u64,
+    /// Size in bytes.
+    pub size: u64,
+    /// Modification time in nanoseconds since the epoch, by the file system's clock.
+    pub mtime_ns: i64,
+}
+
+/// Row counts of one file. The law of conservation: `read = written + rejected + dropped`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct RowCounts {
+    /// Records in the file, header and blank lines not counted.
+    pub read: u64,
+    /// Clean rows in the output.
+    pub written: u64,
+    /// Records in `rejects.parquet`.
+    pub rejected: u64,
+    /// Rows dropped by rules with `action = "drop"`.
+    pub dropped: u64,
+}
+
+impl RowCounts {
+    /// Returns whether every record is accounted for.
+    #[must_use]
+    pub const fn conserved(&self) -> bool {
+        self.read == self.written + self.rejected + self.dropped
+    }
+}
+
+impl std::ops::AddAssign for RowCounts {
+    fn add_assign(&mut self, other: Self) {
+        self.read += other.read;
+        self.written += other.written;
+        self.rejected += other.rejected;
+        self.dropped += other.dropped;
+    }
+}
+
+/// What one stage cost for one file.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct StageCost {
+    /// Time worked, summed over threads.
+    pub busy_seconds: f64,
+    /// Highest resident memory of the process seen while the stage ran, in bytes.
+    pub peak_rss_bytes: u64,
+}
+
+/// One file of the output directory, as the manifest lists it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutputFile {
+    /// Size in bytes.
+    pub bytes: u64,
+    /// Rows in it.
+    pub rows: u64,
+    /// BLAKE3 of its bytes, lower-case hex.
+    pub blake3: String,
+}
+
+/// The input as it arrived.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InputFacts {
+    /// Name in the inbox; bytes that are not UTF-8 and control characters are escaped as `\xNN`.
+    pub name: String,
+    /// Size in bytes as it arrived (compressed, if it was).
+    pub bytes: u64,
+    /// BLAKE3 of those bytes, lower-case hex.
+    pub blake3: String,
+    /// Text encoding it was read as, by its WHATWG name in lower case (`utf-8`).
+    pub encoding: String,
+    /// `none`, `gzip` or `zstd`.
+    pub compression: String,
+    /// When it was first seen.
+    pub arrived_at: Timestamp,
+}
+
+/// One job: one attempt at one file. Everything a worker needs besides the pipeline's config.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Job {
+    /// The arrival.
+    pub id: FileId,
+    /// Pipeline name.
+    pub pipeline: String,
+    /// Where the input lies now (claimed, or in place with `on_success = "keep"`).
+    pub input: PathBuf,
+    /// Name in the inbox, escaped for display.
+    pub name: String,
+    /// What the input looked like when it was claimed; a difference after reading discards the attempt.
+    pub stamp: FileStamp,
+    /// When it was first seen.
+    pub arrived_at: Timestamp,
+    /// Directory to write the outputs into. Empty and private to this attempt.
+    pub staging: PathBuf,
+    /// 1 for the first attempt.
+    pub attempt: u32,
+    /// 32 lower-case hex digits, in logs, manifest and exemplars.
+    pub trace_id: String,
+}
+
+/// What a finished job reports. Its outputs lie in the staging directory, not yet published.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct JobReport {
+    /// The input as read.
+    pub input: InputFacts,
+    /// The counts.
+    pub rows: RowCounts,
+    /// Lines without any byte between two line ends; no records.
+    pub blank_lines: u64,
+    /// Rejects by reason; every reason is present.
+    pub rejects: BTreeMap<RejectReason, u64>,
+    /// Rows that failed each rule, by rule name, whatever its action. Every rule is present.
+    pub rule_violations: BTreeMap<String, u64>,
+    /// How the header differed, with counts of columns; empty without drift.
+    pub drift: BTreeMap<DriftKind, u64>,
+    /// File name in the output directory (`rows.parquet`) to its facts.
+    pub outputs: BTreeMap<String, OutputFile>,
+    /// Cost per stage.
+    pub stages: BTreeMap<Stage, StageCost>,
+    /// Highest resident memory of the process during the job, in bytes.
+    pub peak_rss_bytes: u64,
+    /// Bytes of text parsed, after decompression.
+    pub text_bytes: u64,
+}
+
+/// Why a job did not produce a report, by what must happen next.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum JobError {
+    /// The content is at fault: trying again cannot help.
+    #[error("{message}")]
+    Quarantine {
+        /// The bounded reason.
+        reason: QuarantineReason,
+        /// What happened and where, for a person.
+        message: String,
+        /// What to do.
+        hint: String,
+        /// Rows seen until the file was refused, if any were read.
+        rows: RowCounts,
+        /// Rejects by reason until then.
+        rejects: BTreeMap<RejectReason, u64>,
+    },
+    /// The surroundings are at fault: try again.
+    #[error("{message}")]
+    Retry {
+        /// The bounded reason.
+        reason: RetryReason,
+        /// What happened and where, for a person.
+        message: String,
+    },
+    /// The input vanished: nothing to do, nothing to move.
+    #[error("input vanished: {message}")]
+    Vanished {
+        /// What was missing.
+        message: String,
+    },
+    /// The daemon is stopping; the attempt does not count.
+    #[error("stopped before the file was done")]
+    Cancelled,
+}
+
+impl JobError {
+    /// Returns a quarantine without row counts, for files refused before any row was read.
+    #[must_use]
+    pub fn refuse(reason: QuarantineReason, message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::Quarantine {
+            reason,
+            message: message.into(),
+            hint: hint.into(),
+            rows: RowCounts::default(),
+            rejects: BTreeMap::new(),
+        }
+    }
+}
+
+/// What a running job tells while it runs. Cheap: at most a few per block.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub enum Progress {
+    /// Bytes of the input file read and records parsed since the last tick.
+    Read {
+        /// Input bytes (compressed, if they were).
+        bytes: u64,
+        /// Records.
+        rows: u64,
+    },
+    /// Bytes written to staging since the last tick.
+    Wrote {
+        /// Output bytes.
+        bytes: u64,
+    },
+    /// A stage begins.
+    Stage(Stage),
+}
+
+/// Returns a name fit for logs, messages and JSON: control, bidirectional and other invisible characters and bytes that
+/// are not UTF-8 become `\u{..}` or `\xNN`, and at most 256 characters are kept.
+#[must_use]
+pub fn display_name(name: &std::ffi::OsStr) -> String {
+    use std::os::unix::ffi::OsStrExt as _;
+    let mut shown = String::new();
+    for chunk in name.as_bytes().utf8_chunks() {
+        for c in chunk.valid().chars() {
+            if c.is_control() || is_invisible(c) {
+                shown.extend(c.escape_default());
+            } else {
+                shown.push(c);
+            }
+        }
+        for byte in chunk.invalid() {
+            shown.push_str(&format!("\\x{byte:02x}"));
+        }
+    }
+    match shown.char_indices().nth(256) {
+        Some((cut, _)) => {
+            shown.truncate(cut);
+            shown.push('…');
+            shown
+        }
+        None => shown,
+    }
+}
+
+/// Bidirectional overrides, zero-width characters and line separators: they make a log line lie.
+const fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}' | '\u{61c}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt as _;
+
+    #[test]
+    fn hostile_names_are_shown_harmless() {
+        assert_eq!(display_name(OsStr::new("a b.csv")), "a b.csv");
+        assert_eq!(display_name(OsStr::new("a\n\x1b[31m.csv")), "a\\n\\u{1b}[31m.csv");
+        assert_eq!(display_name(OsStr::from_bytes(b"caf\xe9.csv")), "caf\\xe9.csv");
+        assert_eq!(display_name(OsStr::new("x\u{202e}vsc")), "x\\u{202e}vsc");
+        assert_eq!(display_name(OsStr::new(&"x".repeat(300))).chars().count(), 257);
+    }
+
+    #[test]
+    fn ids_are_one_plain_word() {
+        assert!(FileId::parse("01kah5zq8v3w").is_some());
+        for refused in ["", "A", "../x", "a b", "a\0"] {
+            assert!(FileId::parse(refused).is_none(), "{refused:?}");
+        }
+    }
+
+    #[test]
+    fn every_spelling_reads_back() {
+        for stage in Stage::ALL {
+            assert_eq!(stage.as_str().parse(), Ok(*stage));
+        }
+        assert!("loading".parse::<Stage>().is_err());
+    }
+}

@@ -1,0 +1,252 @@
+//! Everything worth telling, as one closed enum: flow code emits, one place turns it into log line and metric.
+
+use std::time::Duration;
+
+use crate::job::{DiscoverySource, FileId, JobReport, Outcome, Progress, QuarantineReason, RetryReason, Timestamp};
+
+/// Something happened. Borrowed, built on the spot, never stored.
+#[derive(Debug, Clone)]
+pub enum Event<'a> {
+    /// The daemon starts: what it is and what it watches.
+    Starting {
+        /// Pipelines in the config.
+        pipelines: usize,
+        /// The HTTP address.
+        listen: std::net::SocketAddr,
+    },
+    /// Ledger open, recovery and first scan done.
+    Ready,
+    /// A stop was asked for; files in progress are finished within the limit.
+    Draining {
+        /// `SIGTERM`, `SIGINT` or the name of the task that ended.
+        cause: &'a str,
+    },
+    /// A file is seen for the first time.
+    FileDiscovered {
+        /// Its pipeline.
+        pipeline: &'a str,
+        /// Its name, escaped.
+        name: &'a str,
+        /// Its size so far.
+        bytes: u64,
+        /// Who told of it.
+        source: DiscoverySource,
+    },
+    /// Something in an inbox is no regular file (symlink, FIFO, device, directory): left alone, told once.
+    FileIgnored {
+        /// The pipeline of the inbox.
+        pipeline: &'a str,
+        /// Its name, escaped.
+        name: &'a str,
+        /// `symlink`, `directory`, `fifo`, `device`, `socket`, `unreadable`.
+        kind: &'static str,
+    },
+    /// A whole file was claimed: it has an id now.
+    FileClaimed {
+        /// Its pipeline.
+        pipeline: &'a str,
+        /// Its id.
+        id: &'a FileId,
+        /// Its name, escaped.
+        name: &'a str,
+        /// Its size.
+        bytes: u64,
+    },
+    /// An attempt begins.
+    FileStarted {
+        /// Its pipeline.
+        pipeline: &'a str,
+        /// Its id.
+        id: &'a FileId,
+        /// Its name, escaped.
+        name: &'a str,
+        /// 1 for the first.
+        attempt: u32,
+        /// The job's trace id.
+        trace_id: &'a str,
+        /// Arrival to start.
+        wait: Duration,
+    },
+    /// An attempt makes progress (`read_bytes_total`, `written_bytes_total`, `in_flight_*`).
+    FileProgress {
+        /// Its pipeline.
+        pipeline: &'a str,
+        /// What moved.
+        progress: Progress,
+    },
+    /// An attempt is over without an outcome; it will be tried again.
+    FileRetried {
+        /// Its pipeline.
+        pipeline: &'a str,
+        /// Its id.
+        id: &'a FileId,
+        /// Its name, escaped.
+        name: &'a str,
+        /// Why.
+        reason: RetryReason,
+        /// For a person.
+        message: &'a str,
+        /// The attempt that ended.
+        attempt: u32,
+        /// When the next may begin.
+        delay: Duration,
+    },
+    /// A file reached its outcome. Published counters move here, together.
+    FileFinished {
+        /// Its pipeline.
+        pipeline: &'a str,
+        /// Its id.
+        id: &'a FileId,
+        /// Its name, escaped.
+        name: &'a str,
+        /// How it ended.
+        outcome: Outcome,
+        /// When it ended.
+        at: Timestamp,
+        /// Start of the last attempt to the end.
+        duration: Duration,
+        /// Arrival to the end.
+        latency: Duration,
+        /// The report, if the job got that far.
+        report: Option<&'a JobReport>,
+        /// For quarantined and failed: why, in one word.
+        reason: Option<QuarantineReason>,
+        /// For quarantined and failed: why, for a person. Empty otherwise.
+        message: &'a str,
+        /// Rows read, for quarantined files (`rows_quarantined_total`).
+        rows_quarantined: u64,
+    },
+    /// The attempt ended (in any way): its in-flight rows and bytes are given back.
+    FileLeftFlight {
+        /// Its pipeline.
+        pipeline: &'a str,
+        /// Rows told by `FileProgress` of this attempt.
+        rows: u64,
+        /// Bytes told by `FileProgress` of this attempt.
+        bytes: u64,
+    },
+    /// The queue of one pipeline, after any change.
+    Backlog {
+        /// Its pipeline.
+        pipeline: &'a str,
+        /// Files seen and not started.
+        pending: u64,
+        /// Their bytes.
+        pending_bytes: u64,
+        /// First seen of the oldest of them.
+        oldest_pending: Option<Timestamp>,
+        /// Files in progress.
+        in_flight: u64,
+        /// Start of the oldest of them.
+        oldest_in_flight: Option<Timestamp>,
+    },
+    /// Files in quarantine, as the ledger counts them.
+    Quarantine {
+        /// Its pipeline.
+        pipeline: &'a str,
+        /// Files.
+        files: u64,
+    },
+    /// A full scan ended.
+    Scanned {
+        /// Its pipeline.
+        pipeline: &'a str,
+        /// When.
+        at: Timestamp,
+        /// Files found that no event had told of, on a scan after the first.
+        missed: u64,
+    },
+    /// A full scan failed.
+    ScanFailed {
+        /// Its pipeline.
+        pipeline: &'a str,
+        /// For a person.
+        message: &'a str,
+    },
+    /// The watcher of an inbox works or not (scans go on either way).
+    Watch {
+        /// Its pipeline.
+        pipeline: &'a str,
+        /// Whether events are delivered.
+        up: bool,
+        /// Why not, for a person.
+        message: &'a str,
+    },
+    /// The kernel sent a file event.
+    WatchEvent {
+        /// `create`, `close_write`, `moved_to`, `remove`, `other`.
+        kind: &'static str,
+    },
+    /// The kernel dropped file events: a full scan follows.
+    WatchOverflow,
+    /// Work waits for a resource, or no longer.
+    Backpressure {
+        /// `memory`, `disk` or `output`.
+        reason: &'static str,
+        /// Whether it waits.
+        active: bool,
+    },
+    /// A ledger operation ended.
+    LedgerOperation {
+        /// `open`, `claim`, `attempt`, `stage`, `publish`, `finish`, `query`.
+        op: &'static str,
+        /// How long it took.
+        took: Duration,
+        /// Whether it failed.
+        failed: bool,
+    },
+    /// What the ledger holds.
+    LedgerHolds {
+        /// Files by state.
+        files: &'a [(&'static str, u64)],
+        /// Bytes of the database.
+        bytes: u64,
+    },
+    /// Room on a volume.
+    Filesystem {
+        /// `input`, `output` or `state`.
+        volume: &'static str,
+        /// Bytes free for us.
+        free: u64,
+        /// Bytes in all.
+        size: u64,
+    },
+    /// Values that are known from the ledger at start.
+    Restored {
+        /// Its pipeline.
+        pipeline: &'a str,
+        /// Last `succeeded`.
+        last_success: Option<Timestamp>,
+        /// Last end of any kind.
+        last_completion: Option<Timestamp>,
+        /// Last `quarantined` or `failed`.
+        last_failure: Option<Timestamp>,
+        /// Last file seen.
+        last_arrival: Option<Timestamp>,
+    },
+    /// The config was loaded (at start) or reloaded.
+    ConfigLoaded {
+        /// When.
+        at: Timestamp,
+        /// Whether it was sound. If not, the old one stays.
+        ok: bool,
+        /// For a person.
+        message: &'a str,
+    },
+    /// An HTTP request was answered.
+    HttpRequest {
+        /// Route, from a closed set.
+        handler: &'static str,
+        /// Status code.
+        code: u16,
+    },
+    /// Something failed that is no file's outcome.
+    Error {
+        /// `discover`, `ledger`, `publish`, `storage`, `http`, `worker`, `config`.
+        component: &'static str,
+        /// One word of a closed set per component.
+        kind: &'static str,
+        /// For a person.
+        message: &'a str,
+    },
+}
