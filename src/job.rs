@@ -344,7 +344,7 @@ pub struct JobReport {
     pub rule_violations: BTreeMap<String, u64>,
     /// How the header differed, with counts of columns; empty without drift.
     pub drift: BTreeMap<DriftKind, u64>,
-    /// File name in the output directory (`rows.parquet`) to its facts.
+    /// Path below the output directory (`rows.parquet`, with partitions `day=2015-01-01/rows.parquet`) to its facts.
     pub outputs: BTreeMap<String, OutputFile>,
     /// Cost per stage.
     pub stages: BTreeMap<Stage, StageCost>,
@@ -384,6 +384,12 @@ pub enum JobError {
     Vanished {
         /// What was missing.
         message: String,
+    },
+    /// The file holds no byte of text: 0 bytes, or a compressed file of 0 bytes.
+    #[error("empty file")]
+    Empty {
+        /// The input as read.
+        input: Box<InputFacts>,
     },
     /// The daemon is stopping; the attempt does not count.
     #[error("stopped before the file was done")]
