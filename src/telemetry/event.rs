@@ -14,6 +14,13 @@ pub enum Event<'a> {
         /// The HTTP address.
         listen: std::net::SocketAddr,
     },
+    /// What the daemon may use, known once the config is resolved.
+    Limits {
+        /// Files processed at once.
+        workers: usize,
+        /// Bytes of memory jobs may plan with.
+        memory_budget: Option<u64>,
+    },
     /// Ledger open, recovery and first scan done.
     Ready,
     /// A stop was asked for; files in progress are finished within the limit.
@@ -31,6 +38,8 @@ pub enum Event<'a> {
         bytes: u64,
         /// Who told of it.
         source: DiscoverySource,
+        /// When it was first seen (`last_arrival_timestamp_seconds`).
+        at: Timestamp,
     },
     /// Something in an inbox is no regular file (symlink, FIFO, device, directory): left alone, told once.
     FileIgnored {
