@@ -340,6 +340,8 @@ pub struct JobReport {
     pub blank_lines: u64,
     /// Rejects by reason; every reason is present.
     pub rejects: BTreeMap<RejectReason, u64>,
+    /// Rejects whose deciding rule it was, by rule name. Every rule is present.
+    pub rejects_by_rule: BTreeMap<String, u64>,
     /// Rows that failed each rule, by rule name, whatever its action. Every rule is present.
     pub rule_violations: BTreeMap<String, u64>,
     /// How the header differed, with counts of columns; empty without drift.
