@@ -459,8 +459,9 @@ pub fn display_name(name: &std::ffi::OsStr) -> String {
     }
 }
 
-/// Bidirectional overrides, zero-width characters and line separators: they make a log line lie.
-const fn is_invisible(c: char) -> bool {
+/// Returns whether `c` is a bidirectional override, a zero-width character or a line separator: they make a log line lie.
+#[must_use]
+pub const fn is_invisible(c: char) -> bool {
     matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}' | '\u{61c}')
 }
 

@@ -1,3 +1,275 @@
-//! Telemetry.
+//! Telemetry: every [`Event`] becomes one log line, its metrics, or both, in one place.
+//!
+//! A [`Telemetry`] owns its recorder: there is no global one, so tests run side by side and read exact numbers. It never
+//! decides anything and never touches a user's file.
 
+pub mod catalog;
 pub mod event;
+mod exposition;
+mod handles;
+pub mod logging;
+mod narrate;
+mod now;
+pub mod oneshot;
+pub mod process;
+mod push;
+mod record;
+pub mod reference;
+mod registry;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+pub use self::now::PipelineNow;
+
+use self::catalog::Name;
+use self::event::Event;
+use self::exposition::Page;
+use self::handles::{DaemonHandles, PipelineHandles};
+use self::registry::Registry;
+use crate::job::{Job, Stage};
+
+/// What telemetry knows of a pipeline: the only label values that come from a config.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PipelineInfo {
+    /// Its name.
+    pub name: String,
+    /// Names of its rules.
+    pub rules: Vec<String>,
+    /// `objectives.freshness`.
+    pub freshness: Option<Duration>,
+    /// `objectives.latency`.
+    pub latency: Option<Duration>,
+}
+
+/// Where the daemon is in its life: what `/-/ready` answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Readiness {
+    /// Ledger, recovery or first scan are not done.
+    Starting = 0,
+    /// At work.
+    Ready = 1,
+    /// Finishing what is in progress.
+    Draining = 2,
+}
+
+/// The version this binary was built from, as `build_info` and `/version` tell it.
+pub const BUILD: [(&str, &str); 4] = [
+    ("version", env!("CARGO_PKG_VERSION")),
+    ("revision", build_fact(option_env!("FOREBAY_REVISION"))),
+    ("rustc", build_fact(option_env!("FOREBAY_RUSTC"))),
+    ("polars", polars::VERSION),
+];
+
+const fn build_fact(fact: Option<&'static str>) -> &'static str {
+    match fact {
+        Some(fact) => fact,
+        None => "unknown",
+    }
+}
+
+/// The one receiver of events and the one source of `/metrics`. Cheap to clone.
+#[derive(Clone)]
+pub struct Telemetry {
+    inner: Arc<Inner>,
+}
+
+impl std::fmt::Debug for Telemetry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Telemetry")
+            .field("readiness", &self.readiness())
+            .finish_non_exhaustive()
+    }
+}
+
+struct Inner {
+    registry: Arc<Registry>,
+    daemon: DaemonHandles,
+    pipelines: RwLock<Pipelines>,
+    /// Held shared while the counters of one file move, exclusively while a scrape reads.
+    commit: RwLock<()>,
+    readiness: AtomicU8,
+    process: Mutex<process::Sampler>,
+}
+
+#[derive(Default)]
+struct Pipelines {
+    handles: BTreeMap<String, PipelineHandles>,
+    infos: Vec<PipelineInfo>,
+}
+
+impl Inner {
+    /// Gives the pipeline's handles to `act`. An event of a pipeline that is not in the config moves nothing: its name may
+    /// not become a label.
+    fn with(&self, pipeline: &str, act: impl FnOnce(&PipelineHandles)) {
+        let pipelines = self
+            .pipelines
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(handles) = pipelines.handles.get(pipeline) {
+            act(handles);
+        }
+    }
+
+    fn in_flight_files(&self) -> u64 {
+        let pipelines = self
+            .pipelines
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        pipelines
+            .handles
+            .values()
+            .map(|of| of.now(|now| now.in_flight))
+            .sum()
+    }
+}
+
+impl Telemetry {
+    /// Makes every series these pipelines will ever have, at 0.
+    #[must_use]
+    pub fn new(pipelines: &[PipelineInfo]) -> Self {
+        let registry = Arc::new(Registry::new());
+        let daemon = DaemonHandles::new(&registry);
+        let inner = Inner {
+            registry,
+            daemon,
+            pipelines: RwLock::default(),
+            commit: RwLock::new(()),
+            readiness: AtomicU8::new(Readiness::Starting as u8),
+            process: Mutex::new(process::Sampler::new()),
+        };
+        let telemetry = Self {
+            inner: Arc::new(inner),
+        };
+        telemetry.set_pipelines(pipelines);
+        telemetry
+    }
+
+    /// Takes the pipelines of a reloaded config. New ones start at 0; the counters of a removed one stay as they are, and
+    /// its info and objectives vanish.
+    pub fn set_pipelines(&self, infos: &[PipelineInfo]) {
+        let mut pipelines = self
+            .inner
+            .pipelines
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        for info in infos {
+            let before = pipelines
+                .handles
+                .get(&info.name)
+                .map(|of| of.now(|now| now.clone()));
+            let handles = PipelineHandles::new(&self.inner.registry, info);
+            if let Some(before) = before {
+                handles.now(|now| *now = before);
+            }
+            pipelines.handles.insert(info.name.clone(), handles);
+        }
+        pipelines.infos = infos.to_vec();
+    }
+
+    /// Tells of an event: one log line at most, and its metrics.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "an event is built on the spot, for this call only"
+    )]
+    pub fn emit(&self, event: Event<'_>) {
+        self.inner.record(&event);
+        narrate::tell(&event);
+    }
+
+    /// Returns where the daemon is in its life.
+    #[must_use]
+    pub fn readiness(&self) -> Readiness {
+        match self.inner.readiness.load(Ordering::Acquire) {
+            1 => Readiness::Ready,
+            2 => Readiness::Draining,
+            _ => Readiness::Starting,
+        }
+    }
+
+    /// Returns the state of every pipeline of the config, in its order.
+    #[must_use]
+    pub fn now(&self) -> Vec<PipelineNow> {
+        let pipelines = self
+            .inner
+            .pipelines
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        let handles = pipelines
+            .infos
+            .iter()
+            .filter_map(|info| pipelines.handles.get(&info.name));
+        handles.map(|of| of.now(|now| now.clone())).collect()
+    }
+
+    /// Sorts collected samples into buckets. To be called every few seconds: between scrapes they pile up.
+    pub fn run_upkeep(&self) {
+        self.inner.registry.run_upkeep();
+    }
+
+    /// Returns every series, text format 0.0.4, sorted. Takes milliseconds: call it where blocking is allowed.
+    #[must_use]
+    pub fn render(&self) -> String {
+        let recorded = {
+            let _whole_files = self
+                .inner
+                .commit
+                .write()
+                .unwrap_or_else(PoisonError::into_inner);
+            self.inner.registry.render()
+        };
+        let mut page = Page::parse(&recorded);
+        self.append(&mut page);
+        page.text()
+    }
+
+    /// Adds what the recorder cannot hold: fractions, other people's counters, and series that may vanish.
+    fn append(&self, page: &mut Page) {
+        page.add(Name::BuildInfo, &BUILD.map(|(_, value)| value), 1);
+        for (level, count) in logging::COUNTS.read() {
+            page.add(Name::LogEvents, &[level], count);
+        }
+        let infos = self
+            .inner
+            .pipelines
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .infos
+            .clone();
+        for info in &infos {
+            let seconds = |objective: Option<Duration>| {
+                objective.map_or(0.0, |objective| objective.as_secs_f64())
+            };
+            page.add(Name::PipelineInfo, &[&info.name], 1);
+            page.add(
+                Name::FreshnessObjective,
+                &[&info.name],
+                seconds(info.freshness),
+            );
+            page.add(Name::LatencyObjective, &[&info.name], seconds(info.latency));
+        }
+        self.inner
+            .process
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .add_to(page);
+    }
+}
+
+/// Returns the span of one stage of one job. Costs next to nothing when logging is off.
+#[must_use]
+pub fn span(job: &Job, stage: Stage) -> tracing::Span {
+    tracing::info_span!(
+        "stage",
+        file_id = job.id.as_str(),
+        pipeline = job.pipeline.as_str(),
+        stage = stage.as_str(),
+        trace_id = job.trace_id.as_str()
+    )
+}
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use crate::job::{DiscoverySource, FileId, JobReport, Outcome, Progress, QuarantineReason, RetryReason, Timestamp};
+use crate::job::{
+    DiscoverySource, FileId, JobReport, Outcome, Progress, QuarantineReason, RetryReason, Timestamp,
+};
 
 /// Something happened. Borrowed, built on the spot, never stored.
 #[derive(Debug, Clone)]

@@ -1,0 +1,230 @@
+//! The handlers for machines: text for Prometheus, JSON for the rest.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, Query, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+use tokio::sync::oneshot;
+
+use super::App;
+use super::view::{FileFilter, OutcomeCounts, ReadView, ViewError, rfc3339};
+use crate::job::{FileId, Outcome, Timestamp};
+use crate::telemetry::event::Event;
+use crate::telemetry::{BUILD, PipelineNow, Readiness};
+
+const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// Why a request was not answered as asked.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    code: StatusCode,
+    message: String,
+}
+
+impl Refusal {
+    fn new(code: StatusCode, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+        }
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        (self.code, axum::Json(json!({ "error": self.message }))).into_response()
+    }
+}
+
+/// Asks the ledger where blocking is allowed.
+pub(super) async fn ask<T: Send + 'static>(
+    app: &App,
+    question: impl FnOnce(&dyn ReadView) -> Result<T, ViewError> + Send + 'static,
+) -> Result<T, Refusal> {
+    let view = Arc::clone(&app.view);
+    let failed = |message: String| {
+        app.telemetry.emit(Event::Error {
+            component: "http",
+            kind: "view",
+            message: &message,
+        });
+        Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, message)
+    };
+    match tokio::task::spawn_blocking(move || question(&*view)).await {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(ViewError::Refused(message))) => Err(Refusal::new(StatusCode::BAD_REQUEST, message)),
+        Ok(Err(error @ ViewError::Failed(_))) => Err(failed(error.to_string())),
+        Err(panic) => Err(failed(panic.to_string())),
+    }
+}
+
+pub(super) async fn metrics(State(app): State<App>) -> Response {
+    let telemetry = app.telemetry.clone();
+    match tokio::task::spawn_blocking(move || telemetry.render()).await {
+        Ok(text) => ([(header::CONTENT_TYPE, TEXT_FORMAT)], text).into_response(),
+        Err(panic) => {
+            app.telemetry.emit(Event::Error {
+                component: "http",
+                kind: "render",
+                message: &panic.to_string(),
+            });
+            (
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "500: the metrics could not be rendered\n",
+            )
+                .into_response()
+        }
+    }
+}
+
+pub(super) async fn healthy() -> &'static str {
+    "forebay is healthy\n"
+}
+
+pub(super) async fn ready(State(app): State<App>) -> (StatusCode, &'static str) {
+    match app.telemetry.readiness() {
+        Readiness::Starting => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "starting: the ledger is not open or the first scan is not done\n",
+        ),
+        Readiness::Ready => (StatusCode::OK, "forebay is ready\n"),
+        Readiness::Draining => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "draining: files in progress are finished first\n",
+        ),
+    }
+}
+
+pub(super) async fn reload(State(app): State<App>) -> (StatusCode, String) {
+    let Some(requests) = &app.reload else {
+        let words = "403: reload over HTTP is not enabled; set server.enable_lifecycle = true, or send SIGHUP\n";
+        return (StatusCode::FORBIDDEN, words.to_owned());
+    };
+    let (answer, answered) = oneshot::channel();
+    let gone = || Err("the daemon takes no reload now".to_owned());
+    let outcome = match requests.send(answer).await {
+        Ok(()) => answered.await.unwrap_or_else(|_| gone()),
+        Err(_) => gone(),
+    };
+    match outcome {
+        Ok(words) => (StatusCode::OK, format!("{words}\n")),
+        Err(words) => (StatusCode::INTERNAL_SERVER_ERROR, format!("500: {words}\n")),
+    }
+}
+
+pub(super) async fn version() -> axum::Json<Value> {
+    let facts: serde_json::Map<String, Value> = BUILD
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value.into()))
+        .collect();
+    axum::Json(Value::Object(facts))
+}
+
+pub(super) async fn status(State(app): State<App>) -> Result<axum::Json<Value>, Refusal> {
+    let outcomes = ask(&app, <dyn ReadView>::outcomes).await?;
+    let pipelines: Vec<Value> = app
+        .telemetry
+        .now()
+        .iter()
+        .map(|now| pipeline(now, &outcomes))
+        .collect();
+    let state = match app.telemetry.readiness() {
+        Readiness::Starting => "starting",
+        Readiness::Ready => "ready",
+        Readiness::Draining => "draining",
+    };
+    Ok(axum::Json(
+        json!({ "version": env!("CARGO_PKG_VERSION"), "state": state, "pipelines": pipelines }),
+    ))
+}
+
+fn pipeline(now: &PipelineNow, outcomes: &OutcomeCounts) -> Value {
+    let time = |at: Option<Timestamp>| at.map(rfc3339);
+    let files: serde_json::Map<String, Value> = Outcome::ALL
+        .iter()
+        .map(|outcome| {
+            let count = outcomes
+                .get(&now.name)
+                .and_then(|of| of.get(outcome))
+                .copied()
+                .unwrap_or(0);
+            (outcome.as_str().to_owned(), count.into())
+        })
+        .collect();
+    json!({
+        "name": now.name,
+        "pending": now.pending,
+        "pending_bytes": now.pending_bytes,
+        "oldest_pending": time(now.oldest_pending),
+        "in_flight": now.in_flight,
+        "quarantined": now.quarantined,
+        "watching": now.watching,
+        "files": files,
+        "rows_since_start": now.rows,
+        "last_success": time(now.last_success),
+        "last_completion": time(now.last_completion),
+        "last_failure": time(now.last_failure),
+        "last_arrival": time(now.last_arrival),
+    })
+}
+
+/// The query of `/api/v1/files`.
+#[derive(Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct FilesQuery {
+    state: Option<String>,
+    pipeline: Option<String>,
+    limit: Option<usize>,
+}
+
+pub(super) async fn files(
+    State(app): State<App>,
+    query: Result<Query<FilesQuery>, axum::extract::rejection::QueryRejection>,
+) -> Result<axum::Json<Value>, Refusal> {
+    let Query(query) =
+        query.map_err(|error| Refusal::new(StatusCode::BAD_REQUEST, error.body_text()))?;
+    let limit = query.limit.unwrap_or(100);
+    if !(1..=1000).contains(&limit) {
+        return Err(Refusal::new(
+            StatusCode::BAD_REQUEST,
+            format!("limit is {limit}, it must be 1 to 1000"),
+        ));
+    }
+    let named = |text: Option<String>| text.filter(|text| !text.is_empty());
+    let filter = FileFilter {
+        state: named(query.state),
+        pipeline: named(query.pipeline),
+        limit,
+    };
+    if let Some(pipeline) = &filter.pipeline
+        && !app.telemetry.now().iter().any(|now| now.name == *pipeline)
+    {
+        return Err(Refusal::new(
+            StatusCode::BAD_REQUEST,
+            format!("no pipeline is called '{}'", pipeline.escape_debug()),
+        ));
+    }
+    let files = ask(&app, move |view| view.files(&filter)).await?;
+    Ok(axum::Json(json!({ "files": files })))
+}
+
+pub(super) async fn file(
+    State(app): State<App>,
+    Path(id): Path<String>,
+) -> Result<axum::Json<Value>, Refusal> {
+    let absent = || Refusal::new(StatusCode::NOT_FOUND, "no file has this id");
+    let id = FileId::parse(&id).ok_or_else(absent)?;
+    ask(&app, move |view| view.file(&id))
+        .await?
+        .map(axum::Json)
+        .ok_or_else(absent)
+}
+
+pub(super) async fn not_found() -> (StatusCode, &'static str) {
+    (
+        StatusCode::NOT_FOUND,
+        "404: nothing is here; / has the status page\n",
+    )
+}

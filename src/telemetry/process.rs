@@ -1,0 +1,202 @@
+//! What the system knows about this process. A value that cannot be read is left out, never told as 0.
+
+use std::sync::OnceLock;
+
+use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System};
+
+use super::catalog::Name;
+use super::exposition::Page;
+
+/// Returns the resident memory of this process in bytes, 0 if it cannot be read. One small read: cheap enough per block.
+#[must_use]
+pub fn resident_bytes() -> u64 {
+    std::fs::read_to_string("/proc/self/statm")
+        .ok()
+        .and_then(|statm| statm.split(' ').nth(1)?.parse::<u64>().ok())
+        .map_or(0, |pages| pages.saturating_mul(page_size()))
+}
+
+/// Returns the highest resident memory this process ever had, in bytes.
+#[must_use]
+pub fn peak_resident_bytes() -> Option<u64> {
+    kilobytes(
+        &std::fs::read_to_string("/proc/self/status").ok()?,
+        "VmHWM:",
+    )
+}
+
+/// Returns the memory this process may use: the machine's, or less if its control group says so.
+#[must_use]
+pub fn available_memory() -> Option<u64> {
+    let mut system = System::new().ok()?;
+    system.refresh_memory();
+    let machine = Some(system.total_memory()).filter(|bytes| *bytes > 0);
+    let own = sysinfo::get_current_pid().ok().and_then(|pid| {
+        refresh(&mut system, pid);
+        system.process(pid)?.cgroup_limits()
+    });
+    let group = own
+        .or_else(|| system.cgroup_limits())
+        .map(|limits| limits.total_memory)
+        .filter(|bytes| *bytes > 0);
+    machine.into_iter().chain(group).min()
+}
+
+/// The size of a page, from the auxiliary vector the kernel gave this process.
+fn page_size() -> u64 {
+    const AT_PAGESZ: u64 = 6;
+    static SIZE: OnceLock<u64> = OnceLock::new();
+    *SIZE.get_or_init(|| {
+        let vector = std::fs::read("/proc/self/auxv").unwrap_or_default();
+        let word = |bytes: &[u8]| bytes.try_into().ok().map(u64::from_ne_bytes);
+        let size = vector.chunks_exact(16).find_map(|entry| {
+            let (kind, value) = entry.split_at_checked(8)?;
+            (word(kind)? == AT_PAGESZ).then(|| word(value)).flatten()
+        });
+        size.filter(|size| size.is_power_of_two()).unwrap_or(4096)
+    })
+}
+
+fn refresh(system: &mut System, pid: Pid) {
+    let wanted = ProcessRefreshKind::nothing()
+        .with_cpu()
+        .with_memory()
+        .without_tasks();
+    system.refresh_processes_specifics(ProcessesToUpdate::Some(&[pid]), false, wanted);
+}
+
+/// Reads the standard `process_*` metrics.
+pub(super) struct Sampler {
+    system: Option<(System, Pid)>,
+    started: Option<u64>,
+}
+
+impl Sampler {
+    pub(super) fn new() -> Self {
+        let mut system = System::new().ok().zip(sysinfo::get_current_pid().ok());
+        // Read once: the boot time it is counted from may be corrected later, and this gauge must not move.
+        let started = system.as_mut().and_then(|(system, pid)| {
+            refresh(system, *pid);
+            system
+                .process(*pid)
+                .map(sysinfo::Process::start_time)
+                .filter(|seconds| *seconds > 0)
+        });
+        Self { system, started }
+    }
+
+    /// Adds what can be read now.
+    pub(super) fn add_to(&mut self, page: &mut Page) {
+        if let Some((system, pid)) = &mut self.system {
+            refresh(system, *pid);
+            if let Some(process) = system.process(*pid) {
+                page.add(
+                    Name::ProcessCpu,
+                    &[],
+                    thousandths(process.accumulated_cpu_time()),
+                );
+                page.add(Name::ProcessResident, &[], process.memory());
+            }
+        }
+        let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+        let (status, limits) = (read("/proc/self/status"), read("/proc/self/limits"));
+        let values = [
+            (Name::ProcessStart, self.started),
+            (Name::ProcessVirtual, kilobytes(&status, "VmSize:")),
+            (Name::ProcessHeap, kilobytes(&status, "VmData:")),
+            (
+                Name::ProcessThreads,
+                field(&status, "Threads:").and_then(|text| text.parse().ok()),
+            ),
+            (Name::ProcessMaxFds, limit(&limits, "Max open files")),
+            (Name::ProcessVirtualMax, limit(&limits, "Max address space")),
+            (Name::ProcessOpenFds, open_files()),
+        ];
+        for (name, value) in values {
+            if let Some(value) = value {
+                page.add(name, &[], value);
+            }
+        }
+    }
+}
+
+/// Milliseconds as seconds, exactly.
+fn thousandths(milliseconds: u64) -> String {
+    format!("{}.{:03}", milliseconds / 1000, milliseconds % 1000)
+}
+
+fn field<'t>(status: &'t str, name: &str) -> Option<&'t str> {
+    status
+        .lines()
+        .find_map(|line| line.strip_prefix(name))
+        .map(str::trim)
+}
+
+fn kilobytes(status: &str, name: &str) -> Option<u64> {
+    field(status, name)?
+        .strip_suffix(" kB")?
+        .parse::<u64>()
+        .ok()?
+        .checked_mul(1024)
+}
+
+/// The soft limit. Unlimited is told as the largest number, as the official Go client does.
+fn limit(limits: &str, name: &str) -> Option<u64> {
+    match field(limits, name)?.split_whitespace().next()? {
+        "unlimited" => Some(u64::MAX),
+        number => number.parse().ok(),
+    }
+}
+
+fn open_files() -> Option<u64> {
+    let listed = std::fs::read_dir("/proc/self/fd").ok()?.count();
+    // The listing itself holds one.
+    u64::try_from(listed).ok()?.checked_sub(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_read_and_grows_when_used() {
+        let before = resident_bytes();
+        assert!(before > 1 << 20, "{before}");
+        let used = std::hint::black_box(vec![1_u8; 64 << 20]);
+        let after = resident_bytes();
+        assert!(after > before + (32 << 20), "{before} -> {after}");
+        assert!(peak_resident_bytes().unwrap() + (4 << 20) >= after);
+        assert!(available_memory().unwrap() > after);
+        drop(used);
+    }
+
+    #[test]
+    fn unknown_values_are_left_out_and_unlimited_is_told() {
+        assert_eq!(kilobytes("VmSize:\t  12 kB\n", "VmSize:"), Some(12 * 1024));
+        assert_eq!(kilobytes("VmSize:\t  12 kB\n", "VmData:"), None);
+        let limits = "Max open files            1024                 4096                 files\n\
+                      Max address space         unlimited            unlimited            bytes\n";
+        assert_eq!(limit(limits, "Max open files"), Some(1024));
+        assert_eq!(limit(limits, "Max address space"), Some(u64::MAX));
+        assert_eq!(limit("", "Max open files"), None);
+    }
+
+    #[test]
+    fn the_nine_standard_metrics_are_there_with_fractions() {
+        let mut page = Page::default();
+        Sampler::new().add_to(&mut page);
+        let text = page.text();
+        assert_eq!(
+            text.lines()
+                .filter(|line| line.starts_with("process_"))
+                .count(),
+            9,
+            "{text}"
+        );
+        assert_eq!(thousandths(12_034), "12.034");
+        assert!(
+            !text.contains("NaN") && !text.contains("# TYPE process_cpu_seconds_total gauge"),
+            "{text}"
+        );
+    }
+}
