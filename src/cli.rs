@@ -1,1 +1,121 @@
-//! Under construction.
+//! The command line: one file per command, and the only room that prints.
+//!
+//! A command returns how the program ends ([`Exit`]) or why it gave up ([`Failure`]); [`main`] is the one place that turns
+//! either into an exit code and a message.
+
+mod console;
+#[cfg(test)]
+mod demo;
+mod exit;
+mod init;
+mod print;
+mod shared;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{ArgAction, Args, Parser, Subcommand};
+
+use crate::telemetry::logging::LogFormat;
+use console::{Console, Tone};
+pub use exit::{Exit, Failure};
+
+/// What `forebay --version` and `/version` call this build.
+pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("FOREBAY_REVISION"), ")");
+
+/// Takes CSV drops in: each file once, every row accounted for, and Prometheus told.
+#[derive(Debug, Parser)]
+#[command(name = "forebay", version = VERSION, max_term_width = 100, after_help = AFTER_HELP)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const AFTER_HELP: &str = "\
+Exit codes: 0 done; 1 some file failed, was quarantined or not found; 2 usage or config error; 70 internal error.";
+
+/// Options every command takes.
+#[derive(Debug, Args)]
+struct Global {
+    /// The configuration file.
+    #[arg(short, long, global = true, value_name = "FILE", default_value = "forebay.toml")]
+    config: PathBuf,
+    /// Logs more: -v debug, -vv trace.
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    verbose: u8,
+    /// Logs less: -q warnings, -qq errors; and leaves out what is only nice to know.
+    #[arg(short, long, global = true, action = ArgAction::Count, conflicts_with = "verbose")]
+    quiet: u8,
+    /// How log lines look; auto: pretty on a terminal, else json.
+    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Auto)]
+    log_format: LogFormat,
+}
+
+impl Global {
+    /// Returns the verbosity as one number: 0 is info, more is more.
+    fn verbosity(&self) -> i8 {
+        i8::try_from(self.verbose).unwrap_or(i8::MAX) - i8::try_from(self.quiet).unwrap_or(i8::MAX)
+    }
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Prints a ready config for a CSV file: delimiter, encoding, columns and types.
+    Init(init::InitArgs),
+    /// Prints references and assets built into this program, so they always match its version.
+    Print(print::PrintArgs),
+}
+
+/// Parses the command line, runs the command, and turns its end into an exit code.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version go to stdout and are no error. A closed pipe leaves nobody to tell.
+            drop(error.print());
+            return if error.use_stderr() { Exit::Usage.into() } else { Exit::Done.into() };
+        }
+    };
+    let console = Console::new(cli.global.quiet > 0);
+    let exit = dispatch(&cli, &console).unwrap_or_else(|failure| {
+        console.warn(&format!("{} {}", console.err(Tone::Alarm, "error:"), failure.message));
+        if let Some(hint) = &failure.hint {
+            console.warn(&format!("{} {hint}", console.err(Tone::Strong, "hint:")));
+        }
+        failure.exit
+    });
+    if console.finish() { exit.into() } else { Exit::Internal.into() }
+}
+
+fn dispatch(cli: &Cli, console: &Console) -> Result<Exit, Failure> {
+    let global = &cli.global;
+    match &cli.command {
+        Command::Init(args) => init::init(args, console),
+        Command::Print(args) => print::print(global, args, console),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn options_of_all_commands_may_stand_behind_the_command() {
+        let cli = Cli::try_parse_from(["forebay", "print", "metrics", "-c", "x.toml", "-vv"]).unwrap();
+        assert_eq!((cli.global.config, cli.global.verbose), (PathBuf::from("x.toml"), 2));
+    }
+
+    #[test]
+    fn quiet_and_verbose_exclude_each_other() {
+        assert!(Cli::try_parse_from(["forebay", "-q", "-v", "print", "metrics"]).is_err());
+    }
+}

@@ -1,0 +1,3 @@
+//! `forebay demo`: the feed.
+
+mod feed;

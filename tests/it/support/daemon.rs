@@ -1,0 +1,148 @@
+//! A running daemon.
+
+use std::fs::File;
+use std::process::{Child, ExitStatus, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::{Project, Scrape, wait_for};
+
+/// A daemon that is ready. Killed at the end of the test, if it still runs.
+#[derive(Debug)]
+pub(crate) struct Daemon {
+    child: Child,
+    log: std::path::PathBuf,
+    address: String,
+}
+
+/// An answer over HTTP.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    /// The status code.
+    pub(crate) code: u16,
+    /// The body.
+    pub(crate) body: String,
+    /// `Content-Type`.
+    pub(crate) content_type: String,
+}
+
+impl Daemon {
+    /// Starts the daemon of a project and waits until `/-/ready` says 200.
+    #[track_caller]
+    pub(crate) fn start(project: &Project) -> Self {
+        let daemon = Self::spawn(project, &[]);
+        wait_for("the daemon to be ready", || (daemon.try_get("/-/ready").ok()?.code == 200).then_some(()));
+        daemon
+    }
+
+    /// Starts the daemon and waits only until it listens.
+    #[track_caller]
+    pub(crate) fn spawn(project: &Project, args: &[&str]) -> Self {
+        let number = (1..).find(|number| !project.path(format!("daemon-{number}.log")).exists()).unwrap();
+        let log = project.path(format!("daemon-{number}.log"));
+        let mut command = project.cli().arg("run").args(["--log-format", "json"]).args(args).into_command();
+        command.stdout(Stdio::null()).stderr(File::create(&log).unwrap());
+        let child = command.spawn().expect("the daemon starts");
+        let mut daemon = Self { child, log, address: String::new() };
+        daemon.address = wait_for("the daemon to listen", || {
+            if let Some(status) = daemon.child.try_wait().unwrap() {
+                panic!("the daemon ended with {status} before it listened:\n{}", daemon.log());
+            }
+            daemon.log().lines().find_map(address)
+        });
+        daemon
+    }
+
+    /// Returns all it has logged.
+    pub(crate) fn log(&self) -> String {
+        String::from_utf8_lossy(&std::fs::read(&self.log).unwrap()).into_owned()
+    }
+
+    /// Returns the address it listens on, `127.0.0.1:port`.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Returns its process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Asks for a path.
+    #[track_caller]
+    pub(crate) fn get(&self, path: &str) -> Answer {
+        self.try_get(path).unwrap_or_else(|error| panic!("GET {path}: {error}\n{}", self.log()))
+    }
+
+    /// Asks for a path, and may find nobody there.
+    pub(crate) fn try_get(&self, path: &str) -> Result<Answer, ureq::Error> {
+        let agent: ureq::Agent = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_global(Some(std::time::Duration::from_secs(20)))
+            .build()
+            .into();
+        let mut answer = agent.get(format!("http://{}{path}", self.address)).call()?;
+        let content_type =
+            answer.headers().get("content-type").and_then(|value| value.to_str().ok()).unwrap_or_default();
+        Ok(Answer {
+            code: answer.status().as_u16(),
+            content_type: content_type.to_owned(),
+            body: answer.body_mut().read_to_string()?,
+        })
+    }
+
+    /// Scrapes `/metrics`.
+    #[track_caller]
+    pub(crate) fn scrape(&self) -> Scrape {
+        Scrape::parse(&self.get("/metrics").body)
+    }
+
+    /// Waits until so many files of a pipeline have reached an outcome.
+    #[track_caller]
+    pub(crate) fn wait_processed(&self, pipeline: &str, files: u64) {
+        wait_for(&format!("{files} files of {pipeline} to be processed"), || {
+            let done = self.scrape().metric("forebay_files_processed_total").label("pipeline", pipeline).sum();
+            #[expect(clippy::cast_precision_loss, reason = "tests count few files")]
+            let enough = done >= files as f64;
+            enough.then_some(())
+        });
+    }
+
+    /// Sends a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(i32::try_from(self.pid()).unwrap()).unwrap();
+        kill_process(pid, signal).unwrap();
+    }
+
+    /// Waits until it has ended by itself.
+    #[track_caller]
+    pub(crate) fn wait_exit(&mut self) -> ExitStatus {
+        wait_for("the daemon to end", || self.child.try_wait().unwrap())
+    }
+
+    /// Sends SIGTERM, waits for the end, and stops the test unless it was a clean one.
+    #[track_caller]
+    pub(crate) fn stop(mut self) {
+        self.signal(Signal::TERM);
+        let status = self.wait_exit();
+        assert_eq!(status.code(), Some(0), "the daemon did not stop cleanly:\n{}", self.log());
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        // Already gone is fine.
+        drop(self.child.kill());
+        drop(self.child.wait());
+        if std::thread::panicking() {
+            eprintln!("--- daemon log\n{}", self.log());
+        }
+    }
+}
+
+/// Finds the address in a JSON log line: the value of `listen`.
+fn address(line: &str) -> Option<String> {
+    let line: serde_json::Value = serde_json::from_str(line).ok()?;
+    let listen = line.get("listen").or_else(|| line.get("fields")?.get("listen"))?.as_str()?;
+    (!listen.ends_with(":0")).then(|| listen.to_owned())
+}
