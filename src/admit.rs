@@ -1,1 +1,172 @@
-//! Under construction.
+//! Taking a file in: looking at it without being fooled, and making it ours.
+//!
+//! A claim is an intent in the ledger first and a rename into the work folder of its id second, so that after a crash the
+//! ledger knows where to look. Nothing here reads a file's content but [`fingerprint`], and nothing but a regular file is
+//! ever opened.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, FileType, Mode, OFlags};
+use rustix::io::Errno;
+
+use crate::job::{FileId, FileStamp, Timestamp};
+use crate::ledger::{FileRow, LedgerError};
+use crate::storage::{EntryKind, Operation, StorageError, entry_of};
+
+mod claim;
+
+pub(crate) use claim::same_file;
+pub use claim::{PutBack, claim, claimed_root, put_back};
+
+/// A settled file in an inbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// Its name, byte for byte.
+    pub name: OsString,
+    /// The inbox joined with the name.
+    pub path: PathBuf,
+    /// What it looked like when it had settled.
+    pub stamp: FileStamp,
+    /// When it was first seen.
+    pub first_seen: Timestamp,
+}
+
+/// What became of the attempt to claim a file.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Claim {
+    /// It is ours.
+    Claimed(Arrival),
+    /// It is no longer what had settled: let it settle again.
+    Changed,
+    /// It is gone.
+    Vanished,
+    /// It is no regular file, or not ours to read; it stays where it is. `symlink`, `directory`, `fifo`, `socket`, `device`
+    /// or `unreadable`.
+    NotAFile(&'static str),
+}
+
+/// A claimed file: everything needed to begin an attempt.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Arrival {
+    /// Its id.
+    pub id: FileId,
+    /// Its pipeline.
+    pub pipeline: String,
+    /// Its name in the inbox, byte for byte.
+    pub name: OsString,
+    /// Where it lies now.
+    pub path: PathBuf,
+    /// What it looked like when it was claimed.
+    pub stamp: FileStamp,
+    /// When it was first seen.
+    pub arrived_at: Timestamp,
+    /// Attempts so far that count towards giving up.
+    pub attempts: u32,
+    /// Those of them that took the worker with them.
+    pub crashes: u32,
+    /// When the next attempt may begin, if one failed before.
+    pub next_attempt_at: Option<Timestamp>,
+}
+
+impl Arrival {
+    /// Returns the arrival as the ledger knows it.
+    #[must_use]
+    pub fn of(row: &FileRow) -> Self {
+        Self {
+            id: row.id.clone(),
+            pipeline: row.pipeline.clone(),
+            name: row.name.clone(),
+            path: row.input_path.clone(),
+            stamp: row.stamp,
+            arrived_at: row.arrived_at,
+            attempts: row.attempts,
+            crashes: row.crashes,
+            next_attempt_at: row.next_attempt_at,
+        }
+    }
+}
+
+/// A claim could not be carried out, or not be taken back.
+#[derive(Debug, thiserror::Error)]
+pub enum AdmitError {
+    /// The disk failed.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// The ledger failed.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+}
+
+/// What came of opening a name in an inbox.
+#[derive(Debug)]
+pub enum Opened {
+    /// A regular file, open for reading, and what it looks like.
+    File(File, FileStamp),
+    /// Nothing has this name.
+    Missing,
+    /// Something that is not opened, or cannot be.
+    NotAFile(&'static str),
+}
+
+/// Opens `name` in `dir` if it is a regular file. It never follows a link, never blocks on a pipe and never touches a
+/// device: those are only looked at.
+pub fn open_regular(dir: &Path, name: &OsStr) -> Result<Opened, StorageError> {
+    let failed = |errno: Errno| StorageError::new(Operation::Read, &dir.join(name), errno);
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let held =
+        rustix::fs::open(dir, flags, Mode::empty()).map_err(|errno| StorageError::new(Operation::Read, dir, errno))?;
+    let seen = match rustix::fs::statat(&held, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(seen) => FileType::from_raw_mode(seen.st_mode),
+        Err(Errno::NOENT) => return Ok(Opened::Missing),
+        Err(errno) => return Err(failed(errno)),
+    };
+    match seen {
+        FileType::RegularFile => {}
+        FileType::Directory => return Ok(Opened::NotAFile("directory")),
+        FileType::Symlink => return Ok(Opened::NotAFile("symlink")),
+        FileType::Fifo => return Ok(Opened::NotAFile("fifo")),
+        FileType::Socket => return Ok(Opened::NotAFile("socket")),
+        FileType::CharacterDevice | FileType::BlockDevice | FileType::Unknown => {
+            return Ok(Opened::NotAFile("device"));
+        }
+    }
+    // It may have been swapped since: these flags make even that harmless, and the open file tells what it really is.
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = match rustix::fs::openat(&held, name, flags, Mode::empty()) {
+        Ok(fd) => File::from(fd),
+        Err(Errno::NOENT) => return Ok(Opened::Missing),
+        Err(Errno::LOOP) => return Ok(Opened::NotAFile("symlink")),
+        Err(Errno::ACCESS | Errno::PERM) => return Ok(Opened::NotAFile("unreadable")),
+        Err(errno) => return Err(failed(errno)),
+    };
+    let metadata = file.metadata().map_err(|err| StorageError::new(Operation::Stat, &dir.join(name), err))?;
+    let entry = entry_of(&metadata);
+    match entry.kind {
+        EntryKind::File => Ok(Opened::File(file, entry.stamp)),
+        EntryKind::Directory | EntryKind::Symlink | EntryKind::Fifo | EntryKind::Socket | EntryKind::Device => {
+            Ok(Opened::NotAFile(entry.kind.as_str()))
+        }
+    }
+}
+
+/// Returns the hash by which a content is known. Reads to the end.
+pub fn fingerprint(mut input: impl Read) -> io::Result<blake3::Hash> {
+    let mut hasher = blake3::Hasher::new();
+    let mut buffer = vec![0; 1 << 18];
+    loop {
+        match input.read(&mut buffer) {
+            Ok(0) => return Ok(hasher.finalize()),
+            Ok(read) => {
+                hasher.update(buffer.get(..read).unwrap_or_default());
+            }
+            Err(err) if err.kind() == io::ErrorKind::Interrupted => {}
+            Err(err) => return Err(err),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,171 @@
-//! Under construction.
+//! The ledger: what is known of every file that ever arrived, in one SQLite database.
+//!
+//! It is written before the disk is touched, so that whatever a crash leaves behind can be told from it. One process holds
+//! it, by a lock on the state folder; one connection writes. A commit is on the disk when it returns. A ledger that cannot
+//! be read stops the start: it is never taken for an empty one, as that would publish everything again.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read as _, Seek as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+
+use crate::clock::Clock;
+use crate::job::FileId;
+use crate::storage::{Disk, Storage as _};
+
+mod error;
+mod ids;
+mod query;
+mod reader;
+mod row;
+mod schema;
+mod write;
+
+pub use error::LedgerError;
+pub use ids::IdSource;
+pub use query::{Counts, Filter, PipelineTimes};
+pub use reader::LedgerReader;
+pub use row::{Disposal, FileRow, FileState, StoryLine};
+pub use write::{ArchiveDecision, AttemptEnd, Intent, QuarantineDecision, Reservation, StagedFacts};
+
+/// File name of the database in the state folder.
+pub const DATABASE: &str = "ledger.db";
+/// File name of the lock in the state folder.
+pub const LOCK: &str = "lock";
+
+/// Told of every operation: its name, how long it took, whether it failed.
+pub type Observer = Box<dyn Fn(&'static str, Duration, bool) + Send + Sync>;
+
+/// The one writer of the ledger. Every call blocks until it is on the disk.
+pub struct Ledger {
+    connection: Mutex<Connection>,
+    clock: Arc<dyn Clock>,
+    ids: IdSource,
+    dir: PathBuf,
+    observer: OnceLock<Observer>,
+    /// Goes up with every commit, so that counts are only taken anew when something changed.
+    commits: AtomicU64,
+    counted: Mutex<Option<(u64, Counts)>>,
+    /// Held as long as the ledger lives.
+    _lock: File,
+}
+
+impl Ledger {
+    /// Opens the ledger in the state folder `dir`, or makes a new one if there is none; takes the lock of the folder.
+    pub fn open(dir: &Path, clock: Arc<dyn Clock>) -> Result<Self, LedgerError> {
+        Disk::new().make_dirs(dir)?;
+        let lock = take_lock(dir)?;
+        let connection = schema::open_or_create(dir)?;
+        let newest = query::newest_id(&connection).map_err(|cause| LedgerError::sql("open", cause))?;
+        Ok(Self {
+            connection: Mutex::new(connection),
+            clock,
+            ids: IdSource::after(newest.as_ref()),
+            dir: dir.to_owned(),
+            observer: OnceLock::new(),
+            commits: AtomicU64::new(0),
+            counted: Mutex::new(None),
+            _lock: lock,
+        })
+    }
+
+    /// Sets who is told of every operation from now on. Only the first call counts.
+    pub fn observe(&self, observer: Observer) {
+        drop(self.observer.set(observer));
+    }
+
+    /// Returns an id greater than every one before it.
+    #[must_use]
+    pub fn new_id(&self) -> FileId {
+        self.ids.next(self.clock.now())
+    }
+
+    /// Returns the bytes of the database on the disk, its log included.
+    #[must_use]
+    pub fn size_bytes(&self) -> u64 {
+        let size = |name: String| std::fs::metadata(self.dir.join(name)).map_or(0, |found| found.len());
+        size(DATABASE.to_owned()) + size(format!("{DATABASE}-wal"))
+    }
+
+    /// Moves the log into the database. For idle moments: nothing depends on it.
+    pub fn checkpoint(&self) -> Result<(), LedgerError> {
+        self.read("checkpoint", |connection| connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(())))
+    }
+
+    /// Runs `act` as one transaction that is on the disk when this returns.
+    fn write<T>(
+        &self,
+        op: &'static str,
+        act: impl FnOnce(&Transaction<'_>) -> Result<T, LedgerError>,
+    ) -> Result<T, LedgerError> {
+        self.observed(op, || {
+            let mut connection = self.connection();
+            let transaction = connection
+                .transaction_with_behavior(TransactionBehavior::Immediate)
+                .map_err(|cause| LedgerError::sql(op, cause))?;
+            let value = act(&transaction).map_err(|err| err.during(op))?;
+            transaction.commit().map_err(|cause| LedgerError::sql(op, cause))?;
+            self.commits.fetch_add(1, Ordering::SeqCst);
+            Ok(value)
+        })
+    }
+
+    fn read<T>(
+        &self,
+        op: &'static str,
+        act: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, LedgerError> {
+        self.observed(op, || act(&self.connection()).map_err(|cause| LedgerError::sql(op, cause)))
+    }
+
+    fn observed<T>(&self, op: &'static str, act: impl FnOnce() -> Result<T, LedgerError>) -> Result<T, LedgerError> {
+        let began = self.clock.monotonic();
+        let answer = act();
+        if let Some(observer) = self.observer.get() {
+            // A state that is not the expected one is an answer of the ledger, not a failure of it.
+            let failed = answer.as_ref().is_err_and(LedgerError::is_sql);
+            observer(op, self.clock.monotonic().saturating_sub(began), failed);
+        }
+        answer
+    }
+
+    /// A thread that panicked while holding it has rolled its transaction back.
+    fn connection(&self) -> MutexGuard<'_, Connection> {
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for Ledger {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ledger").field("dir", &self.dir).finish_non_exhaustive()
+    }
+}
+
+/// Locks the state folder for this process. The kernel gives the lock back when the process ends, however it ends.
+fn take_lock(dir: &Path) -> Result<File, LedgerError> {
+    let path = dir.join(LOCK);
+    let failed = |cause: std::io::Error| LedgerError::Lock { path: path.clone(), cause };
+    let mut file =
+        OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let mut holder = String::new();
+            // Whoever holds it wrote its number there; without it the message is only less helpful.
+            let known = file.read_to_string(&mut holder).is_ok();
+            let pid = holder.trim().parse().ok().filter(|_| known);
+            return Err(LedgerError::Locked { dir: dir.to_owned(), pid });
+        }
+        Err(TryLockError::Error(cause)) => return Err(failed(cause)),
+    }
+    file.set_len(0).and_then(|()| file.rewind()).map_err(failed)?;
+    file.write_all(format!("{}\n", std::process::id()).as_bytes()).map_err(failed)?;
+    Ok(file)
+}
+
+#[cfg(test)]
+mod tests;

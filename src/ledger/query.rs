@@ -1,0 +1,298 @@
+//! Questions to the ledger, for its one writer and for readers alike.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt as _;
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
+
+use rusqlite::{Connection, OptionalExtension as _, named_params, params};
+
+use super::row::unhex;
+use super::{FileRow, FileState, Ledger, LedgerError, StoryLine};
+use crate::job::{FileId, FileStamp, Outcome, Timestamp};
+
+/// Which files to list. Newest first.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// Only those of this pipeline.
+    pub pipeline: Option<String>,
+    /// Only those in this state.
+    pub state: Option<FileState>,
+    /// Only those that ended so.
+    pub outcome: Option<Outcome>,
+    /// At most so many; 0 is no limit.
+    pub limit: usize,
+}
+
+impl Filter {
+    /// Sets the state or the outcome from one word of either set: people do not tell them apart, nor need to.
+    pub fn state_or_outcome(&mut self, word: &str) -> Result<(), String> {
+        if let Ok(state) = word.parse() {
+            self.state = Some(state);
+            return Ok(());
+        }
+        let outcome = word.parse::<Outcome>().map_err(|_| {
+            let states = FileState::ALL.iter().map(|state| state.as_str());
+            let all: Vec<_> = states.chain(Outcome::ALL.iter().map(|outcome| outcome.as_str())).collect();
+            format!("'{word}' is none of: {}", all.join(", "))
+        })?;
+        self.outcome = Some(outcome);
+        Ok(())
+    }
+}
+
+/// How many files the ledger holds.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// By state; every state is there.
+    pub by_state: BTreeMap<FileState, u64>,
+    /// By pipeline and outcome, finished or about to be.
+    pub by_outcome: BTreeMap<(String, Outcome), u64>,
+    /// Originals lying in quarantine, by pipeline.
+    pub in_quarantine: BTreeMap<String, u64>,
+}
+
+/// When things last happened in one pipeline.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PipelineTimes {
+    /// Last `succeeded`.
+    pub last_success: Option<Timestamp>,
+    /// Last end of any kind.
+    pub last_completion: Option<Timestamp>,
+    /// Last `quarantined` or `failed`.
+    pub last_failure: Option<Timestamp>,
+    /// Last file claimed, by the time it was first seen.
+    pub last_arrival: Option<Timestamp>,
+}
+
+impl Ledger {
+    /// Returns one file by its id.
+    pub fn get(&self, id: &FileId) -> Result<FileRow, LedgerError> {
+        self.read("query", |connection| get(connection, id))?.ok_or_else(|| LedgerError::NoSuchFile { id: id.clone() })
+    }
+
+    /// Returns the files that are not done, oldest first.
+    pub fn unfinished(&self) -> Result<Vec<FileRow>, LedgerError> {
+        self.read("query", |connection| rows(connection, "SELECT * FROM files WHERE state <> 'done' ORDER BY id", ()))
+    }
+
+    /// Returns the files that match, newest first.
+    pub fn files(&self, filter: &Filter) -> Result<Vec<FileRow>, LedgerError> {
+        self.read("query", |connection| files(connection, filter))
+    }
+
+    /// Returns the files with this id, this name, or an id that begins so; newest first.
+    pub fn find(&self, what: &OsStr) -> Result<Vec<FileRow>, LedgerError> {
+        self.read("query", |connection| find(connection, what))
+    }
+
+    /// Returns the story of a file, oldest line first.
+    pub fn story(&self, id: &FileId) -> Result<Vec<StoryLine>, LedgerError> {
+        self.read("query", |connection| story(connection, id))
+    }
+
+    /// Returns how many files there are. Cheap when nothing changed since the last call.
+    pub fn counts(&self) -> Result<Counts, LedgerError> {
+        let now = self.commits.load(Ordering::SeqCst);
+        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, counts)) = counted.as_ref().filter(|(at, _)| *at == now) {
+            return Ok(counts.clone());
+        }
+        let counts = self.read("query", counts)?;
+        *counted = Some((now, counts.clone()));
+        Ok(counts)
+    }
+
+    /// Returns when things last happened in a pipeline.
+    pub fn times(&self, pipeline: &str) -> Result<PipelineTimes, LedgerError> {
+        self.read("query", |connection| times(connection, pipeline))
+    }
+
+    /// Returns the file this content was published (or is about to be) as, if it was. `blake3` is lower-case hex.
+    pub fn published_as(&self, pipeline: &str, blake3: &str) -> Result<Option<FileId>, LedgerError> {
+        let Some(hash) = unhex(blake3) else { return Ok(None) };
+        self.read("query", |connection| published_as(connection, pipeline, &hash))
+    }
+
+    /// Returns whether any file of so many bytes was published: only then can a new one be a duplicate.
+    pub fn size_seen(&self, pipeline: &str, bytes: u64) -> Result<bool, LedgerError> {
+        self.read("query", |connection| {
+            connection
+                .prepare_cached(
+                    "SELECT 1 FROM files WHERE pipeline = ? AND size = ? AND outcome = 'succeeded' LIMIT 1",
+                )?
+                .exists(params![pipeline, bytes.cast_signed()])
+        })
+    }
+
+    /// Returns the files taken in place (`on_success = "keep"`), in progress or done, by name: each as it was when it was
+    /// last taken. One that still looks so is not taken again.
+    pub fn kept(&self, pipeline: &str) -> Result<HashMap<OsString, FileStamp>, LedgerError> {
+        self.read("query", |connection| {
+            // Oldest first, so that the newest of a name stays in the map.
+            let kept = rows(
+                connection,
+                "SELECT * FROM files WHERE pipeline = ? AND in_place = 1 ORDER BY name, id",
+                [pipeline],
+            )?;
+            Ok(kept.into_iter().map(|row| (row.name, row.stamp)).collect())
+        })
+    }
+
+    /// Returns the originals that should lie in this pipeline's quarantine.
+    pub fn in_quarantine(&self, pipeline: &str) -> Result<Vec<FileRow>, LedgerError> {
+        self.read("query", |connection| {
+            rows(
+                connection,
+                "SELECT * FROM files WHERE pipeline = ? AND outcome IN ('quarantined', 'failed')
+                 AND resting IS NOT NULL ORDER BY id",
+                [pipeline],
+            )
+        })
+    }
+
+    /// Returns the claims under way for this name.
+    pub(crate) fn claims_of(&self, pipeline: &str, name: &OsStr) -> Result<Vec<FileRow>, LedgerError> {
+        self.read("query", |connection| {
+            rows(
+                connection,
+                "SELECT * FROM files WHERE pipeline = ? AND name = ? AND state <> 'done' AND state = 'claimed'",
+                params![pipeline, name.as_bytes()],
+            )
+        })
+    }
+}
+
+pub(super) fn get(connection: &Connection, id: &FileId) -> rusqlite::Result<Option<FileRow>> {
+    connection.prepare_cached("SELECT * FROM files WHERE id = ?")?.query_row([id.as_str()], FileRow::read).optional()
+}
+
+pub(super) fn newest_id(connection: &Connection) -> rusqlite::Result<Option<FileId>> {
+    let id: Option<String> = connection.query_row("SELECT max(id) FROM files", (), |row| row.get(0))?;
+    Ok(id.and_then(|id| FileId::parse(&id)))
+}
+
+pub(super) fn files(connection: &Connection, filter: &Filter) -> rusqlite::Result<Vec<FileRow>> {
+    let mut sql = String::from("SELECT * FROM files WHERE 1");
+    let mut values: Vec<&str> = Vec::new();
+    if let Some(pipeline) = &filter.pipeline {
+        sql.push_str(" AND pipeline = ?");
+        values.push(pipeline);
+    }
+    match filter.state {
+        // Spelled out, as the index over unfinished files is only used when the query says so.
+        Some(FileState::Done) => sql.push_str(" AND state = 'done'"),
+        Some(state) => {
+            sql.push_str(" AND state <> 'done' AND state = ?");
+            values.push(state.as_str());
+        }
+        None => {}
+    }
+    if let Some(outcome) = filter.outcome {
+        sql.push_str(" AND outcome = ?");
+        values.push(outcome.as_str());
+    }
+    sql.push_str(" ORDER BY id DESC LIMIT ");
+    let limit = if filter.limit == 0 { -1 } else { i64::try_from(filter.limit).unwrap_or(-1) };
+    sql.push_str(&limit.to_string());
+    rows(connection, &sql, rusqlite::params_from_iter(values))
+}
+
+pub(super) fn find(connection: &Connection, what: &OsStr) -> rusqlite::Result<Vec<FileRow>> {
+    let lower = what.to_str().map(str::to_ascii_lowercase).unwrap_or_default();
+    if let Some(row) = FileId::parse(&lower).map(|id| get(connection, &id)).transpose()?.flatten() {
+        return Ok(vec![row]);
+    }
+    let named = rows(connection, "SELECT * FROM files WHERE name = ? ORDER BY id DESC", [what.as_bytes()])?;
+    // Fewer characters would find half the ledger by accident.
+    if !named.is_empty() || lower.len() < 4 || FileId::parse(&lower).is_none() {
+        return Ok(named);
+    }
+    rows(
+        connection,
+        "SELECT * FROM files WHERE id >= :prefix AND id < :prefix || '~' ORDER BY id DESC",
+        named_params! { ":prefix": lower },
+    )
+}
+
+pub(super) fn story(connection: &Connection, id: &FileId) -> rusqlite::Result<Vec<StoryLine>> {
+    connection
+        .prepare_cached("SELECT at, what, message FROM events WHERE file = ? ORDER BY seq")?
+        .query_map([id.as_str()], |row| {
+            Ok(StoryLine { at: Timestamp(row.get(0)?), what: row.get(1)?, message: row.get(2)? })
+        })?
+        .collect()
+}
+
+pub(super) fn published_as(
+    connection: &Connection,
+    pipeline: &str,
+    hash: &[u8; 32],
+) -> rusqlite::Result<Option<FileId>> {
+    let id: Option<String> = connection
+        .prepare_cached("SELECT id FROM files WHERE pipeline = ? AND blake3 = ? AND outcome = 'succeeded'")?
+        .query_row(params![pipeline, hash], |row| row.get(0))
+        .optional()?;
+    Ok(id.and_then(|id| FileId::parse(&id)))
+}
+
+pub(super) fn counts(connection: &Connection) -> rusqlite::Result<Counts> {
+    let mut counts = Counts::default();
+    let number = |value: i64| u64::try_from(value).unwrap_or(0);
+    let all: i64 = connection.query_row("SELECT count(*) FROM files", (), |row| row.get(0))?;
+    counts.by_state = FileState::ALL.iter().map(|state| (*state, 0)).collect();
+    let mut done = number(all);
+    let mut unfinished =
+        connection.prepare_cached("SELECT state, count(*) FROM files WHERE state <> 'done' GROUP BY state")?;
+    for found in unfinished.query_map((), |row| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?)))? {
+        let (state, files) = found?;
+        done = done.saturating_sub(number(files));
+        if let Ok(state) = state.parse() {
+            counts.by_state.insert(state, number(files));
+        }
+    }
+    counts.by_state.insert(FileState::Done, done);
+    let mut outcomes = connection.prepare_cached(
+        "SELECT pipeline, outcome, count(*) FROM files WHERE outcome IS NOT NULL GROUP BY pipeline, outcome",
+    )?;
+    for found in
+        outcomes.query_map((), |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, row.get::<_, i64>(2)?)))?
+    {
+        let (pipeline, outcome, files) = found?;
+        if let Ok(outcome) = outcome.parse() {
+            counts.by_outcome.insert((pipeline, outcome), number(files));
+        }
+    }
+    let mut quarantined = connection.prepare_cached(
+        "SELECT pipeline, count(*) FROM files
+         WHERE outcome IN ('quarantined', 'failed') AND resting IS NOT NULL GROUP BY pipeline",
+    )?;
+    for found in quarantined.query_map((), |row| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?)))? {
+        let (pipeline, files) = found?;
+        counts.in_quarantine.insert(pipeline, number(files));
+    }
+    Ok(counts)
+}
+
+pub(super) fn times(connection: &Connection, pipeline: &str) -> rusqlite::Result<PipelineTimes> {
+    let mut finished =
+        connection.prepare_cached("SELECT max(finished_at) FROM files WHERE pipeline = ? AND outcome = ?")?;
+    let mut last = |outcome: Outcome| -> rusqlite::Result<Option<Timestamp>> {
+        let at: Option<i64> = finished.query_row(params![pipeline, outcome.as_str()], |row| row.get(0))?;
+        Ok(at.map(Timestamp))
+    };
+    let mut times = PipelineTimes { last_success: last(Outcome::Succeeded)?, ..PipelineTimes::default() };
+    times.last_failure = last(Outcome::Quarantined)?.max(last(Outcome::Failed)?);
+    times.last_completion =
+        times.last_success.max(times.last_failure).max(last(Outcome::Duplicate)?).max(last(Outcome::Empty)?);
+    let arrived: Option<i64> = connection
+        .prepare_cached("SELECT max(arrived_at) FROM files WHERE pipeline = ?")?
+        .query_row([pipeline], |row| row.get(0))?;
+    times.last_arrival = arrived.map(Timestamp);
+    Ok(times)
+}
+
+fn rows(connection: &Connection, sql: &str, params: impl rusqlite::Params) -> rusqlite::Result<Vec<FileRow>> {
+    connection.prepare_cached(sql)?.query_map(params, FileRow::read)?.collect()
+}

@@ -1,0 +1,107 @@
+//! Opening the database: making it whole, checking it, bringing it up to date.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::{DATABASE, LedgerError};
+use crate::storage::{Disk, Storage as _};
+
+/// The version this program writes. Raise it with a step in [`check`].
+const VERSION: i64 = 1;
+
+const SCHEMA: &str = include_str!("schema.sql");
+
+/// How long a statement waits for an operator's reader that is in the way.
+const BUSY: Duration = Duration::from_secs(10);
+
+/// Opens the ledger of `dir` for writing. A new one is made under another name and renamed when it is whole, so an empty or
+/// headless `ledger.db` is never a first start but always damage.
+pub(super) fn open_or_create(dir: &Path) -> Result<Connection, LedgerError> {
+    let path = dir.join(DATABASE);
+    let disk = Disk::new();
+    if disk.stat(&path)?.is_none() {
+        if disk.stat(&dir.join(format!("{DATABASE}-wal")))?.is_some() {
+            let detail = "its log is here but the database itself is missing".to_owned();
+            return Err(LedgerError::Unreadable { path, detail });
+        }
+        create(&disk, dir, &path)?;
+    }
+    let connection =
+        Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)
+            .map_err(|err| unreadable(&path, &err))?;
+    check(&connection, &path)?;
+    prepare(&connection).map_err(|err| unreadable(&path, &err))?;
+    Ok(connection)
+}
+
+/// Opens the ledger of `dir` for reading, while the daemon writes it or not.
+pub(super) fn open_for_reading(dir: &Path) -> Result<Connection, LedgerError> {
+    let path = dir.join(DATABASE);
+    if Disk::new().stat(&path)?.is_none() {
+        return Err(LedgerError::Missing { dir: dir.to_owned() });
+    }
+    let connection =
+        Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)
+            .map_err(|err| unreadable(&path, &err))?;
+    connection.busy_timeout(BUSY).map_err(|err| unreadable(&path, &err))?;
+    version(&connection, &path)?;
+    Ok(connection)
+}
+
+fn create(disk: &Disk, dir: &Path, path: &Path) -> Result<(), LedgerError> {
+    let new = dir.join(format!("{DATABASE}.new"));
+    disk.remove_file(&new)?;
+    disk.remove_file(&dir.join(format!("{DATABASE}.new-journal")))?;
+    let made = || -> rusqlite::Result<()> {
+        let connection = Connection::open(&new)?;
+        connection.execute_batch(SCHEMA)?;
+        connection.pragma_update(None, "user_version", VERSION)?;
+        connection.close().map_err(|(_, err)| err)
+    };
+    made().map_err(|cause| LedgerError::sql("create", cause))?;
+    disk.sync_file(&new)?;
+    disk.rename_noreplace(&new, path)?;
+    Ok(())
+}
+
+fn prepare(connection: &Connection) -> rusqlite::Result<()> {
+    connection.busy_timeout(BUSY)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    connection.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))?;
+    // FULL: a commit is on the disk when it returns. NORMAL loses the last ones in a power cut.
+    connection.pragma_update(None, "synchronous", "full")?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    connection.pragma_update(None, "trusted_schema", false)
+}
+
+/// Refuses a ledger that is damaged or too new, and brings an older one up to date.
+fn check(connection: &Connection, path: &Path) -> Result<(), LedgerError> {
+    let found = version(connection, path)?;
+    let verdict: String =
+        connection.query_row("PRAGMA quick_check(1)", (), |row| row.get(0)).map_err(|err| unreadable(path, &err))?;
+    if verdict != "ok" {
+        return Err(LedgerError::Unreadable { path: path.to_owned(), detail: verdict });
+    }
+    // Steps from older versions go here, one per version, each its own transaction. There is only one version so far.
+    debug_assert_eq!(found, VERSION, "`version` has refused every other");
+    Ok(())
+}
+
+fn version(connection: &Connection, path: &Path) -> Result<i64, LedgerError> {
+    let found: i64 =
+        connection.query_row("PRAGMA user_version", (), |row| row.get(0)).map_err(|err| unreadable(path, &err))?;
+    match found {
+        ..=0 => {
+            let detail = "it is empty, or was not written by forebay".to_owned();
+            Err(LedgerError::Unreadable { path: path.to_owned(), detail })
+        }
+        found if found > VERSION => Err(LedgerError::Newer { path: path.to_owned(), found, known: VERSION }),
+        found => Ok(found),
+    }
+}
+
+fn unreadable(path: &Path, err: &rusqlite::Error) -> LedgerError {
+    LedgerError::Unreadable { path: path.to_owned(), detail: err.to_string() }
+}

@@ -1,0 +1,152 @@
+//! The process dies at every single step, before and after it took effect; a new one starts, and the promise must hold.
+
+use std::sync::Arc;
+
+use rustix::io::Errno;
+
+use super::testing::Rig;
+use crate::config::OnSuccess;
+use crate::job::Outcome;
+use crate::storage::Storage;
+use crate::storage::failing::{FailAt, Fault, until_death};
+
+/// A way for a file to end: the content decides.
+struct Scenario {
+    name: &'static str,
+    on_success: OnSuccess,
+    text: &'static str,
+    outcome: Outcome,
+    /// Dropped and published before, undisturbed.
+    before: Option<&'static str>,
+}
+
+const GOOD: &str = "a,1\nb,2\n";
+const BAD: &str = "a,1\nbad,2\n";
+
+const SCENARIOS: &[Scenario] = &[
+    Scenario { name: "archive", on_success: OnSuccess::Archive, text: GOOD, outcome: Outcome::Succeeded, before: None },
+    Scenario { name: "delete", on_success: OnSuccess::Delete, text: GOOD, outcome: Outcome::Succeeded, before: None },
+    Scenario { name: "keep", on_success: OnSuccess::Keep, text: GOOD, outcome: Outcome::Succeeded, before: None },
+    Scenario {
+        name: "quarantine",
+        on_success: OnSuccess::Archive,
+        text: BAD,
+        outcome: Outcome::Quarantined,
+        before: None,
+    },
+    Scenario { name: "keep, bad", on_success: OnSuccess::Keep, text: BAD, outcome: Outcome::Quarantined, before: None },
+    Scenario { name: "empty", on_success: OnSuccess::Archive, text: "", outcome: Outcome::Empty, before: None },
+    Scenario {
+        name: "duplicate",
+        on_success: OnSuccess::Archive,
+        text: GOOD,
+        outcome: Outcome::Duplicate,
+        before: Some(GOOD),
+    },
+];
+
+fn prepare(scenario: &Scenario) -> Rig {
+    let rig = Rig::in_memory(scenario.on_success);
+    if let Some(text) = scenario.before {
+        rig.drop_file("before.csv", text);
+        rig.run(&rig.open_disk());
+    }
+    rig.drop_file("x.csv", scenario.text);
+    rig
+}
+
+/// Runs until the fault strikes; returns whether it did.
+fn run_with(rig: &Rig, at: u64, fault: Fault) -> bool {
+    let storage = Arc::new(FailAt::new(at, fault));
+    let disk: Arc<dyn Storage> = Arc::<FailAt>::clone(&storage);
+    until_death(|| rig.run(&rig.open(disk)));
+    storage.struck()
+}
+
+/// A start after the crash: the promise holds, and another start finds nothing to do.
+fn check(rig: &Rig, scenario: &Scenario, when: &str) {
+    {
+        let publisher = rig.open_disk();
+        rig.run(&publisher);
+        if let Err(wrong) = rig.verdict(scenario.text, scenario.outcome, &publisher) {
+            panic!("{}, {when}: {wrong}", scenario.name);
+        }
+    }
+    let before = rig.snapshot();
+    let again = rig.run(&rig.open_disk());
+    assert_eq!(again, [], "{}, {when}: a second recovery had something to do", scenario.name);
+    assert_eq!(rig.snapshot(), before, "{}, {when}: a second recovery changed something", scenario.name);
+}
+
+fn sweep(fault: Fault) {
+    for scenario in SCENARIOS {
+        let mut steps = 0;
+        for at in 1.. {
+            let rig = prepare(scenario);
+            let struck = run_with(&rig, at, fault);
+            check(&rig, scenario, &format!("{fault:?} at step {at}"));
+            if !struck {
+                break;
+            }
+            steps = at;
+        }
+        assert!(steps > 5, "{}: the sweep struck only {steps} steps, so it tested nothing", scenario.name);
+    }
+}
+
+#[test]
+fn dying_before_any_step_loses_nothing_and_doubles_nothing() {
+    sweep(Fault::DieBefore);
+}
+
+#[test]
+fn dying_after_any_step_loses_nothing_and_doubles_nothing() {
+    sweep(Fault::DieAfter);
+}
+
+#[test]
+fn an_error_at_any_step_is_got_over_without_a_restart() {
+    for fault in [Fault::Error(Errno::IO), Fault::ErrorAfter(Errno::IO), Fault::Error(Errno::NOSPC)] {
+        for scenario in SCENARIOS {
+            let mut struck = true;
+            for at in 1.. {
+                if !struck {
+                    break;
+                }
+                let rig = prepare(scenario);
+                let storage = Arc::new(FailAt::new(at, fault));
+                let disk: Arc<dyn Storage> = Arc::<FailAt>::clone(&storage);
+                let publisher = rig.open(disk);
+                rig.run(&publisher);
+                if let Err(wrong) = rig.verdict(scenario.text, scenario.outcome, &publisher) {
+                    // A failed clean-up of what is disposable is made good by the next start.
+                    assert!(wrong.contains("left in"), "{}, {fault:?} at step {at}: {wrong}", scenario.name);
+                }
+                drop(publisher);
+                check(&rig, scenario, &format!("{fault:?} at step {at}"));
+                struck = storage.struck();
+            }
+        }
+    }
+}
+
+#[test]
+fn dying_while_recovering_from_a_death_is_recovered_from() {
+    for scenario in SCENARIOS {
+        for first in 1.. {
+            let rig = prepare(scenario);
+            if !run_with(&rig, first, Fault::DieAfter) {
+                break;
+            }
+            // Each start gets one step further before it dies, until one lives.
+            let mut starts = 0;
+            for second in 1.. {
+                starts = second;
+                if !run_with(&rig, second, Fault::DieBefore) {
+                    break;
+                }
+            }
+            check(&rig, scenario, &format!("died at step {first}, and {starts} times after"));
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! Every name on the durable path, derived from the id.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::path::{Path, PathBuf};
+
+use crate::clock::utc_day;
+use crate::config::{OnSuccess, Pipeline};
+use crate::job::{FileId, Timestamp};
+use crate::ledger::{Disposal, FileRow};
+
+/// The manifest in a published directory.
+pub const MANIFEST: &str = "_manifest.json";
+/// The rejected records in a published directory.
+pub const REJECTS: &str = "rejects.parquet";
+/// What the explanation beside a quarantined file is called: its name and this.
+pub const ERROR_SUFFIX: &str = ".error.json";
+/// What the rejected records beside a quarantined file are called: its name and this.
+pub const REJECTS_SUFFIX: &str = ".rejects.parquet";
+
+/// Longest file name of Linux filesystems, in bytes.
+const NAME_MAX: usize = 255;
+
+/// Returns the folder of an output in which attempts write.
+pub(super) fn staging_root(output: &Path) -> PathBuf {
+    output.join(".forebay").join("staging")
+}
+
+/// Returns the staging directory of one attempt. The number goes up with every attempt, so no name is used twice.
+pub(super) fn staging(output: &Path, id: &FileId, attempt: u32) -> PathBuf {
+    staging_root(output).join(format!("{id}-{attempt}"))
+}
+
+/// Returns whose staging directory this is.
+pub(super) fn staging_owner(name: &OsStr) -> Option<(FileId, u32)> {
+    let (id, attempt) = name.to_str()?.rsplit_once('-')?;
+    Some((FileId::parse(id)?, attempt.parse().ok()?))
+}
+
+/// Returns the directory a file is published as.
+pub(super) fn published(output: &Path, id: &FileId, arrived_at: Timestamp) -> PathBuf {
+    output.join(format!("ingest_date={}", utc_day(arrived_at))).join(id.as_str())
+}
+
+/// Returns the output a published directory belongs to: the reverse of [`published`].
+pub(super) fn output_of(published: &Path) -> Option<&Path> {
+    published.parent()?.parent()
+}
+
+/// Returns what happens to an original after success, and where it goes.
+pub(super) fn after_success(pipeline: &Pipeline, row: &FileRow) -> (Disposal, Option<PathBuf>) {
+    if !row.in_place && pipeline.on_success == OnSuccess::Delete {
+        return (Disposal::Delete, None);
+    }
+    after_archiving(pipeline, row)
+}
+
+/// Returns what happens to an original of which nothing is published: it is never deleted.
+pub(super) fn after_archiving(pipeline: &Pipeline, row: &FileRow) -> (Disposal, Option<PathBuf>) {
+    if row.in_place {
+        return (Disposal::Keep, None);
+    }
+    let day = pipeline.archive.join(utc_day(row.arrived_at));
+    (Disposal::Move, Some(day.join(kept_name(&row.id, &row.name))))
+}
+
+/// Returns where a refused original goes.
+pub(super) fn quarantined(pipeline: &Pipeline, row: &FileRow) -> PathBuf {
+    pipeline.quarantine.join(kept_name(&row.id, &row.name))
+}
+
+/// Returns the path of something that lies beside a quarantined file, see [`ERROR_SUFFIX`] and [`REJECTS_SUFFIX`].
+#[must_use]
+pub fn beside(original: &Path, suffix: &str) -> PathBuf {
+    let mut name = original.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+/// Returns `<id>-<name>`, cut so that it stays a legal file name with any of our suffixes. The stem is cut, not the id and
+/// not the extension.
+fn kept_name(id: &FileId, name: &OsStr) -> OsString {
+    let bytes = name.as_bytes();
+    let room = NAME_MAX - REJECTS_SUFFIX.len() - id.as_str().len() - 1;
+    let mut kept = Vec::with_capacity(NAME_MAX);
+    kept.extend_from_slice(id.as_str().as_bytes());
+    kept.push(b'-');
+    if bytes.len() <= room {
+        kept.extend_from_slice(bytes);
+        return OsString::from_vec(kept);
+    }
+    let extension = Path::new(name).extension().map_or(&[][..], OsStr::as_bytes);
+    let extension = if extension.len() < 16 { extension } else { &[] };
+    let end = room - extension.len() - usize::from(!extension.is_empty());
+    // Not through the middle of a character.
+    let end = match name.to_str() {
+        Some(text) => text.floor_char_boundary(end),
+        None => end,
+    };
+    kept.extend_from_slice(bytes.get(..end).unwrap_or_default());
+    if !extension.is_empty() {
+        kept.push(b'.');
+        kept.extend_from_slice(extension);
+    }
+    OsString::from_vec(kept)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id() -> FileId {
+        FileId::parse("01kah5zq8v3w01kah5zq8v3w01").unwrap()
+    }
+
+    #[test]
+    fn long_names_keep_their_id_and_extension() {
+        let name = OsString::from("ü".repeat(120) + ".csv");
+        let kept = kept_name(&id(), &name);
+        let text = kept.to_str().expect("cut between characters");
+        assert!(text.starts_with("01kah5zq8v3w01kah5zq8v3w01-üüü") && text.ends_with("ü.csv"), "{text}");
+        assert_eq!(kept_name(&id(), OsStr::new("a b.csv")), "01kah5zq8v3w01kah5zq8v3w01-a b.csv");
+    }
+
+    #[test]
+    fn staging_names_read_back() {
+        let dir = staging(Path::new("/out"), &id(), 3);
+        assert_eq!(staging_owner(dir.file_name().unwrap()), Some((id(), 3)));
+        assert_eq!(staging_owner(OsStr::new("something else")), None);
+        let dir = published(Path::new("/out"), &id(), Timestamp(1_795_168_800_000_000_000));
+        assert_eq!(dir, Path::new("/out/ingest_date=2026-11-20").join(id().as_str()));
+        assert_eq!(output_of(&dir), Some(Path::new("/out")));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn every_name_stays_legal(name in proptest::collection::vec(1_u8..=255, 1..=255)) {
+            let name: Vec<u8> = name.into_iter().map(|byte| if byte == b'/' { b'.' } else { byte }).collect();
+            let kept = kept_name(&id(), OsStr::from_bytes(&name));
+            let bytes = beside(Path::new(&kept), REJECTS_SUFFIX);
+            proptest::prop_assert!(bytes.as_os_str().len() <= NAME_MAX);
+            proptest::prop_assert!(kept.as_bytes().starts_with(b"01kah5zq8v3w01kah5zq8v3w01-"));
+            proptest::prop_assert_eq!(Path::new(&kept).file_name(), Some(kept.as_os_str()));
+        }
+    }
+}

@@ -1,0 +1,303 @@
+//! [`Storage`] on the real disk.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use rustix::fs::{AtFlags, OFlags, RenameFlags};
+use rustix::io::Errno;
+
+use super::{Entry, Operation, Storage, StorageError, entry_of};
+
+/// The local disk.
+#[derive(Debug, Default)]
+pub struct Disk {
+    /// Held while shared directories are made: whoever finds one made by another thread may rely on it being synced.
+    making: Mutex<()>,
+}
+
+impl Disk {
+    /// Returns the disk.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { making: Mutex::new(()) }
+    }
+}
+
+impl Storage for Disk {
+    fn make_dirs(&self, dir: &Path) -> Result<(), StorageError> {
+        let _guard = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut missing = Vec::new();
+        let mut at = dir;
+        loop {
+            match fs::metadata(at) {
+                Ok(found) if found.is_dir() => break,
+                Ok(_) => return Err(StorageError::new(Operation::MakeDir, at, Errno::NOTDIR)),
+                Err(err) if err.kind() == io::ErrorKind::NotFound => missing.push(at),
+                Err(err) => return Err(StorageError::new(Operation::MakeDir, at, err)),
+            }
+            at = parent(at);
+        }
+        missing.into_iter().rev().try_for_each(|dir| self.make_dir(dir))
+    }
+
+    fn make_dir(&self, dir: &Path) -> Result<(), StorageError> {
+        match fs::create_dir(dir) {
+            Ok(()) => {}
+            Err(err) if err.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(err) => return Err(StorageError::new(Operation::MakeDir, dir, err)),
+        }
+        self.sync_dir(parent(dir))
+    }
+
+    fn write_file(&self, path: &Path, bytes: &[u8]) -> Result<(), StorageError> {
+        let failed = |err: io::Error| StorageError::new(Operation::Write, path, err);
+        let beside = beside(path);
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .custom_flags(nofollow())
+            .open(&beside)
+            .map_err(failed)?;
+        let written = file.write_all(bytes).and_then(|()| file.sync_all());
+        if let Err(err) = written {
+            // What is left of it only takes room; the error that matters is the first.
+            drop(self.remove_file(&beside));
+            return Err(failed(err));
+        }
+        let dir = open_dir(parent(path))?;
+        let (from, to) = (file_name(&beside)?, file_name(path)?);
+        rustix::fs::renameat(&dir, from, &dir, to).map_err(|errno| failed(errno.into()))?;
+        sync(&dir, parent(path))
+    }
+
+    fn sync_file(&self, path: &Path) -> Result<(), StorageError> {
+        let file = OpenOptions::new()
+            .read(true)
+            .custom_flags(nofollow())
+            .open(path)
+            .map_err(|err| StorageError::new(Operation::Sync, path, err))?;
+        sync(&file, path)
+    }
+
+    fn sync_dir(&self, dir: &Path) -> Result<(), StorageError> {
+        sync(&open_dir(dir)?, dir)
+    }
+
+    fn rename_noreplace(&self, from: &Path, to: &Path) -> Result<(), StorageError> {
+        let (from_dir, to_dir) = (open_dir(parent(from))?, open_dir(parent(to))?);
+        let (from_name, to_name) = (file_name(from)?, file_name(to)?);
+        let before = self.stat(from)?;
+        match rename_at(&from_dir, from_name, &to_dir, to_name) {
+            Ok(()) => {}
+            Err(errno) => {
+                // A network filesystem may do it and still answer with an error: believe our eyes.
+                let done = before.is_some() && self.stat(from)?.is_none() && same(before, self.stat(to)?);
+                if !done {
+                    return Err(StorageError::new(Operation::Rename, from, errno));
+                }
+            }
+        }
+        sync(&to_dir, parent(to))?;
+        if parent(from) == parent(to) {
+            return Ok(());
+        }
+        sync(&from_dir, parent(from))
+    }
+
+    fn remove_file(&self, path: &Path) -> Result<bool, StorageError> {
+        #[expect(clippy::disallowed_methods, reason = "this is the storage others must use")]
+        match fs::remove_file(path) {
+            Ok(()) => self.sync_dir(parent(path)).map(|()| true),
+            Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(err) => Err(StorageError::new(Operation::Remove, path, err)),
+        }
+    }
+
+    fn remove_empty_dir(&self, dir: &Path) -> Result<bool, StorageError> {
+        match fs::remove_dir(dir) {
+            Ok(()) => Ok(true),
+            Err(err) if matches!(err.kind(), io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty) => Ok(false),
+            Err(err) => Err(StorageError::new(Operation::Remove, dir, err)),
+        }
+    }
+
+    fn remove_tree(&self, dir: &Path) -> Result<(), StorageError> {
+        #[expect(clippy::disallowed_methods, reason = "this is the storage others must use")]
+        match fs::remove_dir_all(dir) {
+            Ok(()) => Ok(()),
+            Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(err) => Err(StorageError::new(Operation::Remove, dir, err)),
+        }
+    }
+
+    fn stat(&self, path: &Path) -> Result<Option<Entry>, StorageError> {
+        match fs::symlink_metadata(path) {
+            Ok(metadata) => Ok(Some(entry_of(&metadata))),
+            Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(err) => Err(StorageError::new(Operation::Stat, path, err)),
+        }
+    }
+
+    fn list(&self, dir: &Path) -> Result<Vec<OsString>, StorageError> {
+        let failed = |err: io::Error| StorageError::new(Operation::List, dir, err);
+        let entries = match fs::read_dir(dir) {
+            Ok(entries) => entries,
+            Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(err) => return Err(failed(err)),
+        };
+        let mut names =
+            entries.map(|entry| entry.map(|entry| entry.file_name())).collect::<Result<Vec<_>, _>>().map_err(failed)?;
+        names.sort();
+        Ok(names)
+    }
+
+    fn read(&self, path: &Path) -> Result<Vec<u8>, StorageError> {
+        fs::read(path).map_err(|err| StorageError::new(Operation::Read, path, err))
+    }
+}
+
+/// Renames without replacing, also where the filesystem does not know how to.
+fn rename_at(from_dir: &File, from: &OsStr, to_dir: &File, to: &OsStr) -> rustix::io::Result<()> {
+    match rustix::fs::renameat_with(from_dir, from, to_dir, to, RenameFlags::NOREPLACE) {
+        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {}
+        answer => return answer,
+    }
+    // NFS and some others: a hard link fails when the name is taken, and so does renaming over a directory with content.
+    let found = rustix::fs::statat(from_dir, from, AtFlags::SYMLINK_NOFOLLOW)?;
+    if rustix::fs::FileType::from_raw_mode(found.st_mode) == rustix::fs::FileType::Directory {
+        return match rustix::fs::statat(to_dir, to, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(_) => Err(Errno::EXIST),
+            Err(Errno::NOENT) => rustix::fs::renameat(from_dir, from, to_dir, to),
+            Err(errno) => Err(errno),
+        };
+    }
+    rustix::fs::linkat(from_dir, from, to_dir, to, AtFlags::empty())?;
+    rustix::fs::unlinkat(from_dir, from, AtFlags::empty())
+}
+
+fn same(before: Option<Entry>, after: Option<Entry>) -> bool {
+    matches!((before, after), (Some(a), Some(b)) if a.stamp.dev == b.stamp.dev && a.stamp.ino == b.stamp.ino)
+}
+
+fn open_dir(dir: &Path) -> Result<File, StorageError> {
+    let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
+    OpenOptions::new()
+        .read(true)
+        .custom_flags(flags.bits().cast_signed())
+        .open(dir)
+        .map_err(|err| StorageError::new(Operation::Read, dir, err))
+}
+
+fn sync(file: impl AsFd, path: &Path) -> Result<(), StorageError> {
+    rustix::fs::fsync(file).map_err(|errno| StorageError::new(Operation::Sync, path, errno))
+}
+
+fn nofollow() -> i32 {
+    (OFlags::NOFOLLOW | OFlags::CLOEXEC).bits().cast_signed()
+}
+
+fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        Some(_) => Path::new("."),
+        None => path,
+    }
+}
+
+fn file_name(path: &Path) -> Result<&OsStr, StorageError> {
+    path.file_name().ok_or_else(|| StorageError::new(Operation::Rename, path, Errno::INVAL))
+}
+
+/// Returns the dot-name a file is first written under: the same each time, so that what a crash left is overwritten.
+fn beside(path: &Path) -> PathBuf {
+    let hash = blake3::hash(path.as_os_str().as_bytes()).to_hex();
+    parent(path).join(format!(".{}.tmp", hash.get(..16).unwrap_or_default()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn write(path: &Path, text: &str) {
+        Disk::new().write_file(path, text.as_bytes()).unwrap();
+    }
+
+    #[test]
+    fn a_rename_never_replaces() {
+        let dir = tempfile::tempdir().unwrap();
+        let (a, b) = (dir.path().join("a"), dir.path().join("b"));
+        write(&a, "first");
+        write(&b, "second");
+        let err = Disk::new().rename_noreplace(&a, &b).unwrap_err();
+        assert!(err.is_taken(), "{err}");
+        assert_eq!(fs::read(&a).unwrap(), b"first");
+        assert_eq!(fs::read(&b).unwrap(), b"second");
+        let err = Disk::new().rename_noreplace(&dir.path().join("none"), &dir.path().join("c")).unwrap_err();
+        assert!(err.is_missing(), "{err}");
+    }
+
+    #[test]
+    fn directories_are_made_with_their_ancestors_and_made_twice_is_fine() {
+        let dir = tempfile::tempdir().unwrap();
+        let deep = dir.path().join("a/b/c");
+        Disk::new().make_dirs(&deep).unwrap();
+        Disk::new().make_dirs(&deep).unwrap();
+        Disk::new().make_dir(&deep).unwrap();
+        assert!(deep.is_dir());
+        write(&dir.path().join("file"), "");
+        let err = Disk::new().make_dirs(&dir.path().join("file/x")).unwrap_err();
+        assert_eq!(err.operation, Operation::MakeDir);
+    }
+
+    #[test]
+    fn a_written_file_leaves_nothing_beside_it_and_replaces_the_old() {
+        let dir = tempfile::tempdir().unwrap();
+        let name = dir.path().join("x".repeat(255));
+        write(&name, "one");
+        write(&name, "two");
+        assert_eq!(fs::read(&name).unwrap(), b"two");
+        assert_eq!(Disk::new().list(dir.path()).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn what_is_not_there_is_not_an_error_to_remove() {
+        let dir = tempfile::tempdir().unwrap();
+        let none = dir.path().join("none");
+        assert!(!Disk::new().remove_file(&none).unwrap());
+        assert!(!Disk::new().remove_empty_dir(&none).unwrap());
+        Disk::new().remove_tree(&none).unwrap();
+        assert_eq!(Disk::new().stat(&none).unwrap(), None);
+        assert!(Disk::new().list(&none).unwrap().is_empty());
+        write(&dir.path().join("full"), "");
+        assert!(!Disk::new().remove_empty_dir(dir.path()).unwrap(), "it is not empty");
+    }
+
+    #[test]
+    fn links_are_seen_and_not_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let link = dir.path().join("link");
+        std::os::unix::fs::symlink("/etc/passwd", &link).unwrap();
+        let entry = Disk::new().stat(&link).unwrap().unwrap();
+        assert_eq!(entry.kind.as_str(), "symlink");
+        assert!(Disk::new().sync_file(&link).is_err());
+    }
+
+    /// Where the filesystem does not know NOREPLACE: the same promises through the other door cannot be tested without
+    /// such a filesystem, so this only holds its file branch to "never replaces".
+    #[test]
+    fn the_link_fallback_never_replaces() {
+        let dir = tempfile::tempdir().unwrap();
+        write(&dir.path().join("a"), "first");
+        write(&dir.path().join("b"), "second");
+        let held = open_dir(dir.path()).unwrap();
+        let answer = rustix::fs::linkat(&held, "a", &held, "b", AtFlags::empty());
+        assert_eq!(answer, Err(Errno::EXIST));
+    }
+}

@@ -1,0 +1,120 @@
+//! A disk that fails, for tests: at its n-th state-changing operation it answers with an error, or the process "dies".
+//!
+//! Dying is an unwinding panic with a payload of its own, so that no clean-up code runs which a dead process would not
+//! run either. A process can die just before an operation takes effect or just after, before its caller hears of it.
+
+use std::ffi::OsString;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rustix::io::Errno;
+
+use super::{Disk, Entry, Operation, Storage, StorageError};
+
+/// How the operation fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// The process dies and the operation has no effect.
+    DieBefore,
+    /// The operation takes effect and the process dies.
+    DieAfter,
+    /// The operation has no effect and answers with this error.
+    Error(Errno),
+    /// The operation takes effect and answers with this error: what a failed sync looks like.
+    ErrorAfter(Errno),
+    /// From this operation on every one answers with this error.
+    ErrorsFrom(Errno),
+}
+
+/// The payload of a simulated death.
+#[derive(Debug)]
+pub(crate) struct Died;
+
+/// A disk whose n-th state-changing operation fails.
+#[derive(Debug)]
+pub(crate) struct FailAt {
+    disk: Disk,
+    at: u64,
+    fault: Fault,
+    done: AtomicU64,
+}
+
+impl FailAt {
+    /// Returns a disk that fails at operation `at`, counted from 1.
+    pub(crate) fn new(at: u64, fault: Fault) -> Self {
+        Self { disk: Disk::new(), at, fault, done: AtomicU64::new(0) }
+    }
+
+    /// Returns whether the fault has struck.
+    pub(crate) fn struck(&self) -> bool {
+        self.done.load(Ordering::SeqCst) >= self.at
+    }
+
+    fn change<T>(&self, path: &Path, act: impl FnOnce() -> Result<T, StorageError>) -> Result<T, StorageError> {
+        let now = self.done.fetch_add(1, Ordering::SeqCst) + 1;
+        let failed = |errno: Errno| Err(StorageError::new(Operation::Write, path, errno));
+        match self.fault {
+            Fault::ErrorsFrom(errno) if now >= self.at => failed(errno),
+            _ if now != self.at => act(),
+            Fault::DieBefore => resume_unwind(Box::new(Died)),
+            Fault::DieAfter => {
+                drop(act());
+                resume_unwind(Box::new(Died))
+            }
+            Fault::Error(errno) | Fault::ErrorsFrom(errno) => failed(errno),
+            Fault::ErrorAfter(errno) => {
+                act()?;
+                failed(errno)
+            }
+        }
+    }
+}
+
+impl Storage for FailAt {
+    fn make_dirs(&self, dir: &Path) -> Result<(), StorageError> {
+        self.change(dir, || self.disk.make_dirs(dir))
+    }
+    fn make_dir(&self, dir: &Path) -> Result<(), StorageError> {
+        self.change(dir, || self.disk.make_dir(dir))
+    }
+    fn write_file(&self, path: &Path, bytes: &[u8]) -> Result<(), StorageError> {
+        self.change(path, || self.disk.write_file(path, bytes))
+    }
+    fn sync_file(&self, path: &Path) -> Result<(), StorageError> {
+        self.change(path, || self.disk.sync_file(path))
+    }
+    fn sync_dir(&self, dir: &Path) -> Result<(), StorageError> {
+        self.change(dir, || self.disk.sync_dir(dir))
+    }
+    fn rename_noreplace(&self, from: &Path, to: &Path) -> Result<(), StorageError> {
+        self.change(from, || self.disk.rename_noreplace(from, to))
+    }
+    fn remove_file(&self, path: &Path) -> Result<bool, StorageError> {
+        self.change(path, || self.disk.remove_file(path))
+    }
+    fn remove_empty_dir(&self, dir: &Path) -> Result<bool, StorageError> {
+        self.change(dir, || self.disk.remove_empty_dir(dir))
+    }
+    fn remove_tree(&self, dir: &Path) -> Result<(), StorageError> {
+        self.change(dir, || self.disk.remove_tree(dir))
+    }
+    fn stat(&self, path: &Path) -> Result<Option<Entry>, StorageError> {
+        self.disk.stat(path)
+    }
+    fn list(&self, dir: &Path) -> Result<Vec<OsString>, StorageError> {
+        self.disk.list(dir)
+    }
+    fn read(&self, path: &Path) -> Result<Vec<u8>, StorageError> {
+        self.disk.read(path)
+    }
+}
+
+/// Runs `act`; `None` if it "died". A real panic goes on as one.
+pub(crate) fn until_death<T>(act: impl FnOnce() -> T) -> Option<T> {
+    match catch_unwind(AssertUnwindSafe(act)) {
+        Ok(value) => Some(value),
+        Err(payload) if payload.is::<Died>() => None,
+        Err(payload) => resume_unwind(payload),
+    }
+}
