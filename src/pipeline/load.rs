@@ -1,0 +1,240 @@
+//! The input as a stream of UTF-8 text: opened safely, hashed as it arrived, inflated within limits, decoded.
+
+pub mod decode;
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufReader, Read};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use encoding_rs::{Encoding, UTF_8};
+use rustix::fs::OFlags;
+
+use crate::csv::block::BlockError;
+use crate::job::{FileStamp, InputFacts, Job, JobError, QuarantineReason, RetryReason};
+
+/// Text may be this many times as large as the compressed input, once it is larger than [`BOMB_GRACE`].
+pub const BOMB_RATIO: u64 = 250;
+
+/// Text up to this many bytes is never called a bomb.
+pub const BOMB_GRACE: u64 = 256 << 20;
+
+/// An open input.
+pub struct Input {
+    /// The text, without its byte order mark.
+    pub text: Box<dyn Read + Send>,
+    /// Bytes of the text that were its byte order mark.
+    pub bom_bytes: u64,
+    /// Whether the text was transcoded, so that its offsets are not those of the file.
+    pub transcoded: bool,
+    /// What is known of the reading so far; outlives `text`.
+    pub tracker: Tracker,
+}
+
+/// Watches the reading of one input from outside.
+#[derive(Clone)]
+pub struct Tracker {
+    file: Arc<File>,
+    seen: Arc<Seen>,
+    encoding: &'static str,
+    compression: &'static str,
+}
+
+#[derive(Default)]
+struct Seen {
+    bytes: AtomicU64,
+    hasher: Mutex<blake3::Hasher>,
+    failed: AtomicBool,
+    bomb: AtomicBool,
+}
+
+/// Opens the input of `job`, which must still be the file that was claimed.
+pub fn open(job: &Job, encoding: &'static Encoding) -> Result<Input, JobError> {
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let flags = i32::try_from(flags.bits()).unwrap_or_default();
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(&job.input);
+    let file = Arc::new(file.map_err(|error| open_failed(&error, job))?);
+    check_unchanged(&file, job)?;
+    let seen = Arc::new(Seen::default());
+    let raw = Hashing { file: Arc::clone(&file), seen: Arc::clone(&seen) };
+    let fail = |error: io::Error| read_failed(&error, &seen, "none", job);
+    let (raw, magic) = peek(raw, 4).map_err(fail)?;
+    let compression = match magic.as_slice() {
+        [0x1f, 0x8b, ..] => "gzip",
+        [0x28, 0xb5, 0x2f, 0xfd] => "zstd",
+        _ => "none",
+    };
+    let fail = |error: io::Error| read_failed(&error, &seen, compression, job);
+    let inflated = inflate(raw, compression, &seen).map_err(fail)?;
+    let (inflated, start) = peek(inflated, 3).map_err(fail)?;
+    if start.is_empty() {
+        let tracker = Tracker { file, seen, encoding: encoding.name(), compression };
+        return Err(JobError::Empty { input: Box::new(tracker.facts(job)) });
+    }
+    let (encoding, bom_bytes) = Encoding::for_bom(&start).unwrap_or((encoding, 0));
+    let (inflated, _) = skip(inflated, bom_bytes).map_err(fail)?;
+    let transcoded = encoding != UTF_8;
+    let text = if transcoded { Box::new(decode::Decoding::new(inflated, encoding)) } else { inflated };
+    let tracker = Tracker { file, seen, encoding: encoding.name(), compression };
+    Ok(Input { text, bom_bytes: bom_bytes as u64, transcoded, tracker })
+}
+
+impl Tracker {
+    /// Returns the bytes of the file read so far.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.seen.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Returns what the file was, once it was read to its end, or that it changed meanwhile.
+    pub fn finish(&self, job: &Job) -> Result<InputFacts, JobError> {
+        check_unchanged(&self.file, job)?;
+        let bytes = self.bytes();
+        if bytes != job.stamp.size {
+            return Err(changed(job, &format!("{bytes} bytes read, {} expected", job.stamp.size)));
+        }
+        Ok(self.facts(job))
+    }
+
+    fn facts(&self, job: &Job) -> InputFacts {
+        let hasher = self.seen.hasher.lock().unwrap_or_else(PoisonError::into_inner);
+        InputFacts {
+            name: job.name.clone(),
+            bytes: self.bytes(),
+            blake3: hasher.finalize().to_hex().to_string(),
+            encoding: self.encoding.to_ascii_lowercase(),
+            compression: self.compression.to_owned(),
+            arrived_at: job.arrived_at,
+        }
+    }
+
+    /// Returns what a failed read means for the job.
+    #[must_use]
+    pub fn failed(&self, error: &BlockError, job: &Job) -> JobError {
+        match error {
+            BlockError::Io(error) => read_failed(error, &self.seen, self.compression, job),
+            BlockError::Endless { .. } => JobError::refuse(
+                QuarantineReason::RecordTooLarge,
+                error.to_string(),
+                "this is no file of records; if it is, raise csv.max_record_bytes or check csv.quote",
+            ),
+        }
+    }
+}
+
+fn open_failed(error: &io::Error, job: &Job) -> JobError {
+    let message = format!("cannot open {}: {error}", job.name);
+    if error.kind() == io::ErrorKind::NotFound {
+        JobError::Vanished { message }
+    } else {
+        JobError::Retry { reason: RetryReason::Io, message }
+    }
+}
+
+fn check_unchanged(file: &File, job: &Job) -> Result<(), JobError> {
+    let io = |error: io::Error| JobError::Retry {
+        reason: RetryReason::Io,
+        message: format!("cannot stat {}: {error}", job.name),
+    };
+    let found = file.metadata().map_err(io)?;
+    let mtime_ns = found.mtime().saturating_mul(1_000_000_000).saturating_add(found.mtime_nsec());
+    let stamp = FileStamp { dev: found.dev(), ino: found.ino(), size: found.size(), mtime_ns };
+    if stamp == job.stamp {
+        Ok(())
+    } else {
+        Err(changed(job, "its size or time is not what it was when it was claimed"))
+    }
+}
+
+fn changed(job: &Job, what: &str) -> JobError {
+    JobError::Retry { reason: RetryReason::Changed, message: format!("{} changed while it was read: {what}", job.name) }
+}
+
+fn read_failed(error: &io::Error, seen: &Seen, compression: &str, job: &Job) -> JobError {
+    if seen.failed.load(Ordering::Relaxed) {
+        return JobError::Retry { reason: RetryReason::Io, message: format!("cannot read {}: {error}", job.name) };
+    }
+    if seen.bomb.load(Ordering::Relaxed) {
+        let message = format!("the {compression} data inflates to more than {BOMB_RATIO} times its size");
+        return JobError::refuse(QuarantineReason::DecompressionBomb, message, "if it is sound, drop it uncompressed");
+    }
+    if error.kind() == io::ErrorKind::OutOfMemory {
+        return JobError::Retry { reason: RetryReason::OutOfMemory, message: error.to_string() };
+    }
+    let at = seen.bytes.load(Ordering::Relaxed);
+    let what = if error.kind() == io::ErrorKind::UnexpectedEof { "ends early" } else { "is damaged" };
+    let message = format!("the {compression} data {what}, at or before byte {at} of {}: {error}", job.stamp.size);
+    JobError::refuse(QuarantineReason::BadCompression, message, "ask the sender for the file again")
+}
+
+fn inflate(raw: impl Read + Send + 'static, compression: &str, seen: &Arc<Seen>) -> io::Result<Box<dyn Read + Send>> {
+    const BUFFER: usize = 128 << 10;
+    const WINDOW_LOG_MAX: u32 = 27;
+    let guard = |inner: Box<dyn Read + Send>| Guard { inner, seen: Arc::clone(seen), produced: 0 };
+    Ok(match compression {
+        "gzip" => {
+            let inner = flate2::bufread::MultiGzDecoder::new(BufReader::with_capacity(BUFFER, raw));
+            Box::new(guard(Box::new(inner)))
+        }
+        "zstd" => {
+            let mut inner = zstd::stream::read::Decoder::with_buffer(BufReader::with_capacity(BUFFER, raw))?;
+            inner.window_log_max(WINDOW_LOG_MAX)?;
+            Box::new(guard(Box::new(inner)))
+        }
+        _ => Box::new(raw),
+    })
+}
+
+/// Returns up to `count` first bytes, and a reader that still starts with them.
+fn peek(mut source: impl Read + Send + 'static, count: u64) -> io::Result<(Box<dyn Read + Send>, Vec<u8>)> {
+    let mut start = Vec::new();
+    source.by_ref().take(count).read_to_end(&mut start)?;
+    Ok((Box::new(io::Cursor::new(start.clone()).chain(source)), start))
+}
+
+fn skip(mut source: Box<dyn Read + Send>, count: usize) -> io::Result<(Box<dyn Read + Send>, Vec<u8>)> {
+    let mut skipped = vec![0; count];
+    source.read_exact(&mut skipped)?;
+    Ok((source, skipped))
+}
+
+/// Hashes and counts the very bytes that are read.
+struct Hashing {
+    file: Arc<File>,
+    seen: Arc<Seen>,
+}
+
+impl Read for Hashing {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = (&*self.file).read(buffer).inspect_err(|error| {
+            if error.kind() != io::ErrorKind::Interrupted {
+                self.seen.failed.store(true, Ordering::Relaxed);
+            }
+        })?;
+        let bytes = buffer.get(..read).unwrap_or_default();
+        self.seen.hasher.lock().unwrap_or_else(PoisonError::into_inner).update(bytes);
+        self.seen.bytes.fetch_add(read as u64, Ordering::Relaxed);
+        Ok(read)
+    }
+}
+
+/// Stops a stream that inflates beyond reason.
+struct Guard {
+    inner: Box<dyn Read + Send>,
+    seen: Arc<Seen>,
+    produced: u64,
+}
+
+impl Read for Guard {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.inner.read(buffer)?;
+        self.produced += read as u64;
+        let allowed = self.seen.bytes.load(Ordering::Relaxed).saturating_mul(BOMB_RATIO).max(BOMB_GRACE);
+        if self.produced > allowed {
+            self.seen.bomb.store(true, Ordering::Relaxed);
+            return Err(io::Error::other("decompression limit"));
+        }
+        Ok(read)
+    }
+}

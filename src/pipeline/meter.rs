@@ -1,0 +1,66 @@
+//! What each stage costs: time worked over all threads, and the highest resident memory seen.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tracing::Span;
+
+use crate::clock::Clock;
+use crate::job::{Job, Stage, StageCost};
+use crate::telemetry;
+use crate::telemetry::process::resident_bytes;
+
+/// The cost of one job, shared by its threads.
+pub struct Meter<'c> {
+    clock: &'c dyn Clock,
+    stages: Vec<Entry>,
+}
+
+struct Entry {
+    stage: Stage,
+    span: Span,
+    busy_nanos: AtomicU64,
+    peak_rss: AtomicU64,
+}
+
+impl<'c> Meter<'c> {
+    /// Starts at zero, with one span per stage of `job`.
+    pub fn new(clock: &'c dyn Clock, job: &Job) -> Self {
+        let entry = |stage: &Stage| Entry {
+            stage: *stage,
+            span: telemetry::span(job, *stage),
+            busy_nanos: AtomicU64::new(0),
+            peak_rss: AtomicU64::new(0),
+        };
+        Self { clock, stages: Stage::ALL.iter().map(entry).collect() }
+    }
+
+    /// Runs `work` as part of `stage`.
+    pub fn time<T>(&self, stage: Stage, work: impl FnOnce() -> T) -> T {
+        let Some(entry) = self.stages.iter().find(|entry| entry.stage == stage) else { return work() };
+        let began = self.clock.monotonic();
+        let result = entry.span.in_scope(work);
+        let busy = self.clock.monotonic().saturating_sub(began);
+        entry.busy_nanos.fetch_add(u64::try_from(busy.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        entry.peak_rss.fetch_max(resident_bytes(), Ordering::Relaxed);
+        result
+    }
+
+    /// Returns the cost of every stage that ran.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "2^53 nanoseconds are 104 days")]
+    pub fn costs(&self) -> BTreeMap<Stage, StageCost> {
+        let cost = |entry: &Entry| StageCost {
+            busy_seconds: entry.busy_nanos.load(Ordering::Relaxed) as f64 / 1e9,
+            peak_rss_bytes: entry.peak_rss.load(Ordering::Relaxed),
+        };
+        let ran = self.stages.iter().filter(|entry| entry.peak_rss.load(Ordering::Relaxed) > 0);
+        ran.map(|entry| (entry.stage, cost(entry))).collect()
+    }
+
+    /// Returns the highest resident memory seen in any stage, in bytes.
+    #[must_use]
+    pub fn peak_rss_bytes(&self) -> u64 {
+        self.stages.iter().map(|entry| entry.peak_rss.load(Ordering::Relaxed)).max().unwrap_or(0)
+    }
+}

@@ -1,0 +1,169 @@
+//! Clean rows in the format of `rows.format`.
+
+use polars::io::csv::write::BatchedWriter as CsvBatchedWriter;
+use polars::io::json::BatchedWriter as NdjsonWriter;
+use polars::io::{ipc, parquet::write as parquet};
+use polars::prelude::*;
+use polars_arrow::io::ipc::write::default_ipc_fields;
+
+use super::sink::{Packing, Sink, Staging};
+use crate::config::{Compression, RowFormat, Rows};
+use crate::job::{JobError, OutputFile};
+use crate::pipeline::flow::query_failed;
+
+/// Rows gathered for one Parquet row group: large enough for good encodings, small enough to hold.
+const ROW_GROUP_ROWS: usize = 128 << 10;
+
+/// The fast end of zstd: on numbers, higher levels cost several times the time for a few percent.
+const ZSTD_LEVEL: i32 = 1;
+
+/// One file of rows.
+pub struct RowWriter<'p> {
+    encoder: Encoder<'p>,
+    sink: Sink<'p>,
+    rows: u64,
+}
+
+enum Encoder<'p> {
+    Parquet { writer: Box<parquet::BatchedWriter<Sink<'p>>>, pending: DataFrame },
+    Ipc(Box<ipc::BatchedWriter<Sink<'p>>>),
+    Csv(Box<CsvBatchedWriter<Sink<'p>>>),
+    Ndjson(NdjsonWriter<Sink<'p>>),
+}
+
+/// Returns the name of the rows file. Compressed text says so in its name, since its readers go by it.
+#[must_use]
+pub const fn file_name(rows: &Rows) -> &'static str {
+    match (rows.format, rows.compression) {
+        (RowFormat::Parquet | RowFormat::None, _) => "rows.parquet",
+        (RowFormat::Ipc, _) => "rows.arrow",
+        (RowFormat::Csv, Compression::Gzip) => "rows.csv.gz",
+        (RowFormat::Csv, Compression::Zstd) => "rows.csv.zst",
+        (RowFormat::Csv, _) => "rows.csv",
+        (RowFormat::Ndjson, Compression::Gzip) => "rows.ndjson.gz",
+        (RowFormat::Ndjson, Compression::Zstd) => "rows.ndjson.zst",
+        (RowFormat::Ndjson, _) => "rows.ndjson",
+    }
+}
+
+impl<'p> RowWriter<'p> {
+    /// Creates the file `name` for rows of `schema`.
+    pub fn new(staging: &Staging<'p>, name: &str, rows: &Rows, schema: &Schema) -> Result<Self, JobError> {
+        let sink = staging.create(name, packing(rows))?;
+        let encoder = encoder(sink.clone(), rows, schema).map_err(|error| sink.failed(&error))?;
+        Ok(Self { encoder, sink, rows: 0 })
+    }
+
+    /// Appends rows.
+    pub fn write(&mut self, frame: &DataFrame) -> Result<(), JobError> {
+        if frame.height() == 0 {
+            return Ok(());
+        }
+        self.rows += frame.height() as u64;
+        self.encode(frame).map_err(|error| self.sink.failed(&error))
+    }
+
+    fn encode(&mut self, frame: &DataFrame) -> PolarsResult<()> {
+        match &mut self.encoder {
+            Encoder::Parquet { writer, pending } => {
+                pending.vstack_mut(frame)?;
+                if pending.height() >= ROW_GROUP_ROWS { write_row_group(writer, pending) } else { Ok(()) }
+            }
+            Encoder::Ipc(writer) => writer.write_batch(&single_chunk(frame)),
+            Encoder::Csv(writer) => writer.write_batch(&single_chunk(frame)),
+            Encoder::Ndjson(writer) => writer.write_batch(&single_chunk(frame)),
+        }
+    }
+
+    /// Ends the file and returns its facts.
+    pub fn finish(mut self) -> Result<OutputFile, JobError> {
+        self.end().map_err(|error| self.sink.failed(&error))?;
+        self.sink.close(self.rows)
+    }
+
+    fn end(&mut self) -> PolarsResult<()> {
+        match &mut self.encoder {
+            Encoder::Parquet { writer, pending } => {
+                if pending.height() > 0 {
+                    write_row_group(writer, pending)?;
+                }
+                writer.finish().map(|_| ())
+            }
+            Encoder::Ipc(writer) => writer.finish(),
+            Encoder::Csv(writer) => writer.finish(),
+            Encoder::Ndjson(_) => Ok(()),
+        }
+    }
+}
+
+fn encoder<'p>(sink: Sink<'p>, rows: &Rows, schema: &Schema) -> PolarsResult<Encoder<'p>> {
+    Ok(match rows.format {
+        RowFormat::Parquet | RowFormat::None => {
+            let writer = ParquetWriter::new(sink).with_compression(parquet_compression(rows.compression)?);
+            let writer = Box::new(writer.batched(schema)?);
+            Encoder::Parquet { writer, pending: DataFrame::empty_with_schema(schema) }
+        }
+        RowFormat::Ipc => {
+            let compression = match rows.compression {
+                Compression::Lz4 => Some(IpcCompression::LZ4),
+                Compression::Zstd => {
+                    Some(IpcCompression::ZSTD(polars::polars_utils::compression::ZstdLevel::try_new(ZSTD_LEVEL)?))
+                }
+                Compression::None | Compression::Snappy | Compression::Gzip => None,
+            };
+            let fields = schema.to_arrow(CompatLevel::newest());
+            let fields = default_ipc_fields(fields.iter_values());
+            let writer = IpcWriter::new(sink).with_compression(compression);
+            Encoder::Ipc(Box::new(writer.batched(schema, fields)?))
+        }
+        RowFormat::Csv => Encoder::Csv(Box::new(CsvWriter::new(sink).batched(schema)?)),
+        RowFormat::Ndjson => Encoder::Ndjson(NdjsonWriter::new(sink)),
+    })
+}
+
+fn parquet_compression(compression: Compression) -> PolarsResult<ParquetCompression> {
+    Ok(match compression {
+        Compression::None => ParquetCompression::Uncompressed,
+        Compression::Snappy => ParquetCompression::Snappy,
+        Compression::Lz4 => ParquetCompression::Lz4Raw,
+        Compression::Gzip => ParquetCompression::Gzip(None),
+        Compression::Zstd => {
+            ParquetCompression::Zstd(Some(polars::polars_utils::compression::ZstdLevel::try_new(ZSTD_LEVEL)?))
+        }
+    })
+}
+
+const fn packing(rows: &Rows) -> Packing {
+    match (rows.format, rows.compression) {
+        (RowFormat::Csv | RowFormat::Ndjson, Compression::Gzip) => Packing::Gzip,
+        (RowFormat::Csv | RowFormat::Ndjson, Compression::Zstd) => Packing::Zstd,
+        _ => Packing::Plain,
+    }
+}
+
+/// The writers make one group of each chunk, so there must be one.
+fn write_row_group(writer: &mut parquet::BatchedWriter<Sink<'_>>, pending: &mut DataFrame) -> PolarsResult<()> {
+    let empty = pending.clear();
+    let mut group = std::mem::replace(pending, empty);
+    group.rechunk_mut_par();
+    writer.write_batch(&group)
+}
+
+fn single_chunk(frame: &DataFrame) -> DataFrame {
+    let mut frame = frame.clone();
+    frame.rechunk_mut_par();
+    frame
+}
+
+/// Writes a whole small frame as Parquet.
+pub fn write_parquet(staging: &Staging<'_>, name: &str, frame: &DataFrame) -> Result<OutputFile, JobError> {
+    let rows = Rows { format: RowFormat::Parquet, compression: Compression::Zstd, partition_by: Vec::new() };
+    let mut writer = RowWriter::new(staging, name, &rows, frame.schema())?;
+    writer.write(frame)?;
+    writer.finish()
+}
+
+/// Returns a failed query as the job's end; see [`query_failed`].
+pub(super) fn refuse(error: &PolarsError) -> JobError {
+    query_failed(error)
+}
