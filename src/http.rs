@@ -54,12 +54,7 @@ pub async fn serve(
     let address: SocketAddr = listener.local_addr()?;
     let (dying, mut died) = mpsc::channel(1);
     let guarded = listener::Guarded::new(listener, telemetry.clone(), dying);
-    let app = App {
-        telemetry,
-        view,
-        reload,
-        local_only: address.ip().is_loopback(),
-    };
+    let app = App { telemetry, view, reload, local_only: address.ip().is_loopback() };
     let stopped = stop.clone();
     let server = axum::serve(guarded, router(app)).with_graceful_shutdown(stop.cancelled_owned());
     tokio::select! {
@@ -83,10 +78,7 @@ fn router(app: App) -> Router {
         .route("/api/v1/files", get(api::files))
         .route("/api/v1/files/{id}", get(api::file))
         .fallback(api::not_found)
-        .layer(axum::middleware::from_fn_with_state(
-            app.clone(),
-            guard::guard,
-        ))
+        .layer(axum::middleware::from_fn_with_state(app.clone(), guard::guard))
         .with_state(app)
 }
 

@@ -79,9 +79,7 @@ pub struct Telemetry {
 
 impl std::fmt::Debug for Telemetry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Telemetry")
-            .field("readiness", &self.readiness())
-            .finish_non_exhaustive()
+        f.debug_struct("Telemetry").field("readiness", &self.readiness()).finish_non_exhaustive()
     }
 }
 
@@ -105,25 +103,15 @@ impl Inner {
     /// Gives the pipeline's handles to `act`. An event of a pipeline that is not in the config moves nothing: its name may
     /// not become a label.
     fn with(&self, pipeline: &str, act: impl FnOnce(&PipelineHandles)) {
-        let pipelines = self
-            .pipelines
-            .read()
-            .unwrap_or_else(PoisonError::into_inner);
+        let pipelines = self.pipelines.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(handles) = pipelines.handles.get(pipeline) {
             act(handles);
         }
     }
 
     fn in_flight_files(&self) -> u64 {
-        let pipelines = self
-            .pipelines
-            .read()
-            .unwrap_or_else(PoisonError::into_inner);
-        pipelines
-            .handles
-            .values()
-            .map(|of| of.now(|now| now.in_flight))
-            .sum()
+        let pipelines = self.pipelines.read().unwrap_or_else(PoisonError::into_inner);
+        pipelines.handles.values().map(|of| of.now(|now| now.in_flight)).sum()
     }
 }
 
@@ -141,9 +129,7 @@ impl Telemetry {
             readiness: AtomicU8::new(Readiness::Starting as u8),
             process: Mutex::new(process::Sampler::new()),
         };
-        let telemetry = Self {
-            inner: Arc::new(inner),
-        };
+        let telemetry = Self { inner: Arc::new(inner) };
         telemetry.set_pipelines(pipelines);
         telemetry
     }
@@ -151,16 +137,9 @@ impl Telemetry {
     /// Takes the pipelines of a reloaded config. New ones start at 0; the counters of a removed one stay as they are, and
     /// its info and objectives vanish.
     pub fn set_pipelines(&self, infos: &[PipelineInfo]) {
-        let mut pipelines = self
-            .inner
-            .pipelines
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut pipelines = self.inner.pipelines.write().unwrap_or_else(PoisonError::into_inner);
         for info in infos {
-            let before = pipelines
-                .handles
-                .get(&info.name)
-                .map(|of| of.now(|now| now.clone()));
+            let before = pipelines.handles.get(&info.name).map(|of| of.now(|now| now.clone()));
             let handles = PipelineHandles::new(&self.inner.registry, info);
             if let Some(before) = before {
                 handles.now(|now| *now = before);
@@ -171,10 +150,7 @@ impl Telemetry {
     }
 
     /// Tells of an event: one log line at most, and its metrics.
-    #[expect(
-        clippy::needless_pass_by_value,
-        reason = "an event is built on the spot, for this call only"
-    )]
+    #[expect(clippy::needless_pass_by_value, reason = "an event is built on the spot, for this call only")]
     pub fn emit(&self, event: Event<'_>) {
         self.inner.record(&event);
         narrate::tell(&event);
@@ -193,15 +169,8 @@ impl Telemetry {
     /// Returns the state of every pipeline of the config, in its order.
     #[must_use]
     pub fn now(&self) -> Vec<PipelineNow> {
-        let pipelines = self
-            .inner
-            .pipelines
-            .read()
-            .unwrap_or_else(PoisonError::into_inner);
-        let handles = pipelines
-            .infos
-            .iter()
-            .filter_map(|info| pipelines.handles.get(&info.name));
+        let pipelines = self.inner.pipelines.read().unwrap_or_else(PoisonError::into_inner);
+        let handles = pipelines.infos.iter().filter_map(|info| pipelines.handles.get(&info.name));
         handles.map(|of| of.now(|now| now.clone())).collect()
     }
 
@@ -214,11 +183,7 @@ impl Telemetry {
     #[must_use]
     pub fn render(&self) -> String {
         let recorded = {
-            let _whole_files = self
-                .inner
-                .commit
-                .write()
-                .unwrap_or_else(PoisonError::into_inner);
+            let _whole_files = self.inner.commit.write().unwrap_or_else(PoisonError::into_inner);
             self.inner.registry.render()
         };
         let mut page = Page::parse(&recorded);
@@ -232,30 +197,14 @@ impl Telemetry {
         for (level, count) in logging::COUNTS.read() {
             page.add(Name::LogEvents, &[level], count);
         }
-        let infos = self
-            .inner
-            .pipelines
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .infos
-            .clone();
+        let infos = self.inner.pipelines.read().unwrap_or_else(PoisonError::into_inner).infos.clone();
         for info in &infos {
-            let seconds = |objective: Option<Duration>| {
-                objective.map_or(0.0, |objective| objective.as_secs_f64())
-            };
+            let seconds = |objective: Option<Duration>| objective.map_or(0.0, |objective| objective.as_secs_f64());
             page.add(Name::PipelineInfo, &[&info.name], 1);
-            page.add(
-                Name::FreshnessObjective,
-                &[&info.name],
-                seconds(info.freshness),
-            );
+            page.add(Name::FreshnessObjective, &[&info.name], seconds(info.freshness));
             page.add(Name::LatencyObjective, &[&info.name], seconds(info.latency));
         }
-        self.inner
-            .process
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .add_to(page);
+        self.inner.process.lock().unwrap_or_else(PoisonError::into_inner).add_to(page);
     }
 }
 

@@ -25,10 +25,7 @@ pub(super) struct Refusal {
 
 impl Refusal {
     fn new(code: StatusCode, message: impl Into<String>) -> Self {
-        Self {
-            code,
-            message: message.into(),
-        }
+        Self { code, message: message.into() }
     }
 }
 
@@ -45,11 +42,7 @@ pub(super) async fn ask<T: Send + 'static>(
 ) -> Result<T, Refusal> {
     let view = Arc::clone(&app.view);
     let failed = |message: String| {
-        app.telemetry.emit(Event::Error {
-            component: "http",
-            kind: "view",
-            message: &message,
-        });
+        app.telemetry.emit(Event::Error { component: "http", kind: "view", message: &message });
         Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, message)
     };
     match tokio::task::spawn_blocking(move || question(&*view)).await {
@@ -65,16 +58,8 @@ pub(super) async fn metrics(State(app): State<App>) -> Response {
     match tokio::task::spawn_blocking(move || telemetry.render()).await {
         Ok(text) => ([(header::CONTENT_TYPE, TEXT_FORMAT)], text).into_response(),
         Err(panic) => {
-            app.telemetry.emit(Event::Error {
-                component: "http",
-                kind: "render",
-                message: &panic.to_string(),
-            });
-            (
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "500: the metrics could not be rendered\n",
-            )
-                .into_response()
+            app.telemetry.emit(Event::Error { component: "http", kind: "render", message: &panic.to_string() });
+            (StatusCode::INTERNAL_SERVER_ERROR, "500: the metrics could not be rendered\n").into_response()
         }
     }
 }
@@ -85,15 +70,11 @@ pub(super) async fn healthy() -> &'static str {
 
 pub(super) async fn ready(State(app): State<App>) -> (StatusCode, &'static str) {
     match app.telemetry.readiness() {
-        Readiness::Starting => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            "starting: the ledger is not open or the first scan is not done\n",
-        ),
+        Readiness::Starting => {
+            (StatusCode::SERVICE_UNAVAILABLE, "starting: the ledger is not open or the first scan is not done\n")
+        }
         Readiness::Ready => (StatusCode::OK, "forebay is ready\n"),
-        Readiness::Draining => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            "draining: files in progress are finished first\n",
-        ),
+        Readiness::Draining => (StatusCode::SERVICE_UNAVAILABLE, "draining: files in progress are finished first\n"),
     }
 }
 
@@ -115,29 +96,20 @@ pub(super) async fn reload(State(app): State<App>) -> (StatusCode, String) {
 }
 
 pub(super) async fn version() -> axum::Json<Value> {
-    let facts: serde_json::Map<String, Value> = BUILD
-        .into_iter()
-        .map(|(name, value)| (name.to_owned(), value.into()))
-        .collect();
+    let facts: serde_json::Map<String, Value> =
+        BUILD.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
     axum::Json(Value::Object(facts))
 }
 
 pub(super) async fn status(State(app): State<App>) -> Result<axum::Json<Value>, Refusal> {
     let outcomes = ask(&app, <dyn ReadView>::outcomes).await?;
-    let pipelines: Vec<Value> = app
-        .telemetry
-        .now()
-        .iter()
-        .map(|now| pipeline(now, &outcomes))
-        .collect();
+    let pipelines: Vec<Value> = app.telemetry.now().iter().map(|now| pipeline(now, &outcomes)).collect();
     let state = match app.telemetry.readiness() {
         Readiness::Starting => "starting",
         Readiness::Ready => "ready",
         Readiness::Draining => "draining",
     };
-    Ok(axum::Json(
-        json!({ "version": env!("CARGO_PKG_VERSION"), "state": state, "pipelines": pipelines }),
-    ))
+    Ok(axum::Json(json!({ "version": env!("CARGO_PKG_VERSION"), "state": state, "pipelines": pipelines })))
 }
 
 fn pipeline(now: &PipelineNow, outcomes: &OutcomeCounts) -> Value {
@@ -145,11 +117,7 @@ fn pipeline(now: &PipelineNow, outcomes: &OutcomeCounts) -> Value {
     let files: serde_json::Map<String, Value> = Outcome::ALL
         .iter()
         .map(|outcome| {
-            let count = outcomes
-                .get(&now.name)
-                .and_then(|of| of.get(outcome))
-                .copied()
-                .unwrap_or(0);
+            let count = outcomes.get(&now.name).and_then(|of| of.get(outcome)).copied().unwrap_or(0);
             (outcome.as_str().to_owned(), count.into())
         })
         .collect();
@@ -183,21 +151,13 @@ pub(super) async fn files(
     State(app): State<App>,
     query: Result<Query<FilesQuery>, axum::extract::rejection::QueryRejection>,
 ) -> Result<axum::Json<Value>, Refusal> {
-    let Query(query) =
-        query.map_err(|error| Refusal::new(StatusCode::BAD_REQUEST, error.body_text()))?;
+    let Query(query) = query.map_err(|error| Refusal::new(StatusCode::BAD_REQUEST, error.body_text()))?;
     let limit = query.limit.unwrap_or(100);
     if !(1..=1000).contains(&limit) {
-        return Err(Refusal::new(
-            StatusCode::BAD_REQUEST,
-            format!("limit is {limit}, it must be 1 to 1000"),
-        ));
+        return Err(Refusal::new(StatusCode::BAD_REQUEST, format!("limit is {limit}, it must be 1 to 1000")));
     }
     let named = |text: Option<String>| text.filter(|text| !text.is_empty());
-    let filter = FileFilter {
-        state: named(query.state),
-        pipeline: named(query.pipeline),
-        limit,
-    };
+    let filter = FileFilter { state: named(query.state), pipeline: named(query.pipeline), limit };
     if let Some(pipeline) = &filter.pipeline
         && !app.telemetry.now().iter().any(|now| now.name == *pipeline)
     {
@@ -210,21 +170,12 @@ pub(super) async fn files(
     Ok(axum::Json(json!({ "files": files })))
 }
 
-pub(super) async fn file(
-    State(app): State<App>,
-    Path(id): Path<String>,
-) -> Result<axum::Json<Value>, Refusal> {
+pub(super) async fn file(State(app): State<App>, Path(id): Path<String>) -> Result<axum::Json<Value>, Refusal> {
     let absent = || Refusal::new(StatusCode::NOT_FOUND, "no file has this id");
     let id = FileId::parse(&id).ok_or_else(absent)?;
-    ask(&app, move |view| view.file(&id))
-        .await?
-        .map(axum::Json)
-        .ok_or_else(absent)
+    ask(&app, move |view| view.file(&id)).await?.map(axum::Json).ok_or_else(absent)
 }
 
 pub(super) async fn not_found() -> (StatusCode, &'static str) {
-    (
-        StatusCode::NOT_FOUND,
-        "404: nothing is here; / has the status page\n",
-    )
+    (StatusCode::NOT_FOUND, "404: nothing is here; / has the status page\n")
 }

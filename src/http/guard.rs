@@ -14,10 +14,7 @@ const HEADERS: [(HeaderName, &str); 4] = [
     (header::CACHE_CONTROL, "no-store"),
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (header::X_FRAME_OPTIONS, "DENY"),
-    (
-        header::CONTENT_SECURITY_POLICY,
-        "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
-    ),
+    (header::CONTENT_SECURITY_POLICY, "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"),
 ];
 
 /// Wraps every handler.
@@ -30,14 +27,9 @@ pub(super) async fn guard(State(app): State<App>, request: Request, next: Next) 
         next.run(request).await
     };
     for (name, value) in HEADERS {
-        response
-            .headers_mut()
-            .insert(name, HeaderValue::from_static(value));
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
     }
-    app.telemetry.emit(Event::HttpRequest {
-        handler,
-        code: response.status().as_u16(),
-    });
+    app.telemetry.emit(Event::HttpRequest { handler, code: response.status().as_u16() });
     response
 }
 
@@ -62,26 +54,17 @@ fn handler(path: &str) -> &'static str {
 /// Returns whether the request was meant for this machine. A page on the web may point its own name at 127.0.0.1 and let
 /// the browser ask in its stead (DNS rebinding); then the `Host` header holds that name. No header: no browser.
 fn names_this_machine(headers: &HeaderMap, uri: &Uri) -> bool {
-    let named = headers
-        .get_all(header::HOST)
-        .iter()
-        .map(|host| host.to_str().unwrap_or_default());
-    named
-        .chain(uri.authority().map(axum::http::uri::Authority::as_str))
-        .all(is_local)
+    let named = headers.get_all(header::HOST).iter().map(|host| host.to_str().unwrap_or_default());
+    named.chain(uri.authority().map(axum::http::uri::Authority::as_str)).all(is_local)
 }
 
 fn is_local(authority: &str) -> bool {
     let host = match authority.strip_prefix('[') {
         Some(bracketed) => bracketed.split(']').next().unwrap_or_default(),
-        None => authority
-            .rsplit_once(':')
-            .map_or(authority, |(host, _)| host),
+        None => authority.rsplit_once(':').map_or(authority, |(host, _)| host),
     };
     let host = host.trim_end_matches('.').to_ascii_lowercase();
-    host == "localhost"
-        || host.ends_with(".localhost")
-        || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    host == "localhost" || host.ends_with(".localhost") || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 #[cfg(test)]
@@ -91,15 +74,9 @@ mod tests {
 
     #[test]
     fn only_names_of_this_machine_pass() {
-        for local in [
-            "localhost",
-            "LOCALHOST:17170",
-            "127.0.0.1:1",
-            "127.8.9.1",
-            "[::1]:17170",
-            "a.localhost",
-            "localhost.",
-        ] {
+        for local in
+            ["localhost", "LOCALHOST:17170", "127.0.0.1:1", "127.8.9.1", "[::1]:17170", "a.localhost", "localhost."]
+        {
             assert!(is_local(local), "{local}");
         }
         for foreign in [
@@ -117,28 +94,13 @@ mod tests {
 
     #[test]
     fn every_handler_is_in_the_catalogue_and_paths_make_no_labels() {
-        let paths = [
-            "/",
-            "/metrics",
-            "/-/healthy",
-            "/-/ready",
-            "/-/reload",
-            "/version",
-            "/api/v1/status",
-            "/api/v1/files",
-        ];
-        let labels: Vec<_> = paths
-            .into_iter()
-            .chain(["/api/v1/files/x", "/etc/passwd"])
-            .map(handler)
-            .collect();
+        let paths =
+            ["/", "/metrics", "/-/healthy", "/-/ready", "/-/reload", "/version", "/api/v1/status", "/api/v1/files"];
+        let labels: Vec<_> = paths.into_iter().chain(["/api/v1/files/x", "/etc/passwd"]).map(handler).collect();
         for (known, _) in HANDLER_CODES {
             assert!(labels.contains(known), "{known}");
         }
         assert_eq!(labels.len(), HANDLER_CODES.len());
-        assert_eq!(
-            (handler("/api/v1/files/"), handler("/api/v1/files/a/b")),
-            ("other", "other")
-        );
+        assert_eq!((handler("/api/v1/files/"), handler("/api/v1/files/a/b")), ("other", "other"));
     }
 }

@@ -36,17 +36,8 @@ pub(super) struct Guarded {
 
 impl Guarded {
     /// Guards `listener`; its death is told to `dying`.
-    pub(super) fn new(
-        listener: TcpListener,
-        telemetry: Telemetry,
-        dying: mpsc::Sender<io::Error>,
-    ) -> Self {
-        Self {
-            listener,
-            slots: Arc::new(Semaphore::new(CONNECTIONS)),
-            telemetry,
-            dying,
-        }
+    pub(super) fn new(listener: TcpListener, telemetry: Telemetry, dying: mpsc::Sender<io::Error>) -> Self {
+        Self { listener, slots: Arc::new(Semaphore::new(CONNECTIONS)), telemetry, dying }
     }
 
     /// Tells of the death and never returns: the server is ended from outside.
@@ -76,11 +67,7 @@ impl axum::serve::Listener for Guarded {
                 continue;
             }
             failures += 1;
-            self.telemetry.emit(Event::Error {
-                component: "http",
-                kind: "accept",
-                message: &error.to_string(),
-            });
+            self.telemetry.emit(Event::Error { component: "http", kind: "accept", message: &error.to_string() });
             if is_fatal(&error) || failures >= PATIENCE {
                 self.die(error).await;
             }
@@ -96,23 +83,14 @@ impl axum::serve::Listener for Guarded {
 /// The client went away before it was accepted.
 fn is_the_clients(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
-    [
-        ConnectionAborted,
-        ConnectionRefused,
-        ConnectionReset,
-        Interrupted,
-    ]
-    .contains(&error.kind())
+    [ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted].contains(&error.kind())
 }
 
 /// The socket is none that listens: waiting cannot help.
 fn is_fatal(error: &io::Error) -> bool {
     use rustix::io::Errno;
-    let fatal =
-        [Errno::BADF, Errno::INVAL, Errno::NOTSOCK, Errno::OPNOTSUPP].map(Errno::raw_os_error);
-    error
-        .raw_os_error()
-        .is_some_and(|code| fatal.contains(&code))
+    let fatal = [Errno::BADF, Errno::INVAL, Errno::NOTSOCK, Errno::OPNOTSUPP].map(Errno::raw_os_error);
+    error.raw_os_error().is_some_and(|code| fatal.contains(&code))
 }
 
 /// A connection that ends itself when it brings no answer about for too long.
@@ -124,11 +102,7 @@ pub(super) struct Connection {
 
 impl Connection {
     fn new(stream: TcpStream, slot: OwnedSemaphorePermit) -> Self {
-        Self {
-            stream,
-            deadline: Box::pin(tokio::time::sleep(FIRST)),
-            _slot: slot,
-        }
+        Self { stream, deadline: Box::pin(tokio::time::sleep(FIRST)), _slot: slot }
     }
 
     /// Fails once the time is up; registers for a wake-up otherwise.
@@ -139,11 +113,7 @@ impl Connection {
         }
     }
 
-    fn written(
-        &mut self,
-        cx: &mut Context<'_>,
-        result: Poll<io::Result<usize>>,
-    ) -> Poll<io::Result<usize>> {
+    fn written(&mut self, cx: &mut Context<'_>, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         match result {
             Poll::Ready(Ok(bytes)) => {
                 self.deadline.as_mut().reset(Instant::now() + IDLE);
@@ -159,11 +129,7 @@ impl Connection {
 }
 
 impl AsyncRead for Connection {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         // Also when bytes are there: a client that sends one byte now and then must not stay for ever.
         this.check(cx)?;
@@ -172,11 +138,7 @@ impl AsyncRead for Connection {
 }
 
 impl AsyncWrite for Connection {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let result = Pin::new(&mut this.stream).poll_write(cx, bytes);
         this.written(cx, result)

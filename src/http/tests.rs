@@ -18,10 +18,7 @@ struct OneFile;
 
 impl ReadView for OneFile {
     fn outcomes(&self) -> Result<OutcomeCounts, ViewError> {
-        Ok(BTreeMap::from([(
-            "taxi".to_owned(),
-            BTreeMap::from([(Outcome::Succeeded, 4)]),
-        )]))
+        Ok(BTreeMap::from([("taxi".to_owned(), BTreeMap::from([(Outcome::Succeeded, 4)]))]))
     }
 
     fn files(&self, filter: &FileFilter) -> Result<Vec<FileSummary>, ViewError> {
@@ -63,45 +60,20 @@ struct Endpoint {
 
 impl Endpoint {
     fn start(reload: Option<mpsc::Sender<ReloadRequest>>) -> Self {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .unwrap();
-        let listener = runtime
-            .block_on(tokio::net::TcpListener::bind("127.0.0.1:0"))
-            .unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
-        let info = PipelineInfo {
-            name: "taxi".to_owned(),
-            rules: Vec::new(),
-            freshness: None,
-            latency: None,
-        };
+        let info = PipelineInfo { name: "taxi".to_owned(), rules: Vec::new(), freshness: None, latency: None };
         let telemetry = Telemetry::new(&[info]);
         let stop = CancellationToken::new();
-        let serving = runtime.spawn(serve(
-            listener,
-            telemetry.clone(),
-            Arc::new(OneFile),
-            reload,
-            stop.clone(),
-        ));
-        Self {
-            runtime,
-            address,
-            telemetry,
-            stop,
-            serving,
-        }
+        let serving = runtime.spawn(serve(listener, telemetry.clone(), Arc::new(OneFile), reload, stop.clone()));
+        Self { runtime, address, telemetry, stop, serving }
     }
 
     /// Sends `request` as it is and returns head and body.
     fn raw(&self, request: &str) -> (String, String) {
         let mut stream = TcpStream::connect(self.address).unwrap();
-        stream
-            .set_read_timeout(Some(Duration::from_secs(20)))
-            .unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         stream.write_all(request.as_bytes()).unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
@@ -110,9 +82,8 @@ impl Endpoint {
     }
 
     fn ask(&self, method: &str, path: &str) -> (u16, String, String) {
-        let (head, body) = self.raw(&format!(
-            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
-        ));
+        let (head, body) =
+            self.raw(&format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"));
         (head.split(' ').nth(1).unwrap().parse().unwrap(), head, body)
     }
 
@@ -127,20 +98,11 @@ fn metrics_have_their_content_type_and_head_works() {
     let endpoint = Endpoint::start(None);
     let (code, head, body) = endpoint.ask("GET", "/metrics");
     assert_eq!(code, 200);
-    assert!(
-        head.contains("\r\ncontent-type: text/plain; version=0.0.4; charset=utf-8\r\n"),
-        "{head}"
-    );
-    assert!(
-        body.contains("forebay_http_requests_total{handler=\"metrics\",code=\"200\"} 0\n")
-            && body.ends_with('\n')
-    );
+    assert!(head.contains("\r\ncontent-type: text/plain; version=0.0.4; charset=utf-8\r\n"), "{head}");
+    assert!(body.contains("forebay_http_requests_total{handler=\"metrics\",code=\"200\"} 0\n") && body.ends_with('\n'));
     let (code, head, body) = endpoint.ask("HEAD", "/metrics");
     assert_eq!((code, body.as_str()), (200, ""));
-    assert!(
-        head.contains("\r\ncontent-type: text/plain; version=0.0.4; charset=utf-8\r\n"),
-        "{head}"
-    );
+    assert!(head.contains("\r\ncontent-type: text/plain; version=0.0.4; charset=utf-8\r\n"), "{head}");
     let (_, body) = endpoint.get("/metrics");
     assert!(body.contains("forebay_http_requests_total{handler=\"metrics\",code=\"200\"} 2\n"));
 }
@@ -150,23 +112,12 @@ fn ready_follows_the_life_of_the_daemon() {
     let endpoint = Endpoint::start(None);
     assert_eq!(endpoint.get("/-/healthy").0, 200);
     let (code, words) = endpoint.get("/-/ready");
-    assert!(
-        code == 503 && words.starts_with("starting"),
-        "{code} {words}"
-    );
+    assert!(code == 503 && words.starts_with("starting"), "{code} {words}");
     endpoint.telemetry.emit(Event::Ready);
-    assert_eq!(
-        (endpoint.get("/-/ready").0, endpoint.get("/readyz").0),
-        (200, 200)
-    );
-    endpoint
-        .telemetry
-        .emit(Event::Draining { cause: "SIGTERM" });
+    assert_eq!((endpoint.get("/-/ready").0, endpoint.get("/readyz").0), (200, 200));
+    endpoint.telemetry.emit(Event::Draining { cause: "SIGTERM" });
     let (code, words) = endpoint.get("/-/ready");
-    assert!(
-        code == 503 && words.starts_with("draining"),
-        "{code} {words}"
-    );
+    assert!(code == 503 && words.starts_with("draining"), "{code} {words}");
     assert_eq!(endpoint.get("/-/healthy").0, 200);
 }
 
@@ -184,17 +135,10 @@ fn unknown_paths_and_wrong_methods_are_told_apart() {
     ] {
         let (code, head, _) = endpoint.ask(method, path);
         assert_eq!(code, 405, "{method} {path}");
-        assert!(
-            head.lines()
-                .any(|line| line.starts_with("allow:") && line.contains(allowed)),
-            "{head}"
-        );
+        assert!(head.lines().any(|line| line.starts_with("allow:") && line.contains(allowed)), "{head}");
     }
     let (_, metrics) = endpoint.get("/metrics");
-    assert!(
-        metrics.contains("forebay_http_requests_total{handler=\"other\",code=\"404\"} 4\n"),
-        "{metrics}"
-    );
+    assert!(metrics.contains("forebay_http_requests_total{handler=\"other\",code=\"404\"} 4\n"), "{metrics}");
     assert!(metrics.contains("forebay_http_requests_total{handler=\"reload\",code=\"405\"} 1\n"));
 }
 
@@ -203,10 +147,7 @@ fn the_api_speaks_json_also_when_it_refuses() {
     let endpoint = Endpoint::start(None);
     let json = |path: &str| -> (u16, Value) {
         let (code, body) = endpoint.get(path);
-        (
-            code,
-            serde_json::from_str(&body).unwrap_or_else(|error| panic!("{path}: {error}: {body}")),
-        )
+        (code, serde_json::from_str(&body).unwrap_or_else(|error| panic!("{path}: {error}: {body}")))
     };
     let (code, status) = json("/api/v1/status");
     assert_eq!((code, &status["state"]), (200, &"starting".into()));
@@ -215,40 +156,22 @@ fn the_api_speaks_json_also_when_it_refuses() {
         json!({ "succeeded": 4, "duplicate": 0, "empty": 0, "quarantined": 0, "failed": 0 })
     );
     let (code, files) = json("/api/v1/files?pipeline=taxi&limit=5&state=");
-    assert_eq!(
-        (code, &files["files"][0]["arrived_at"]),
-        (200, &"2027-01-15T08:00:00.000Z".into())
-    );
+    assert_eq!((code, &files["files"][0]["arrived_at"]), (200, &"2027-01-15T08:00:00.000Z".into()));
     assert_eq!(json(&format!("/api/v1/files/{ID}")).0, 200);
     assert_eq!(json("/version").1["version"], env!("CARGO_PKG_VERSION"));
     for (path, code, words) in [
         ("/api/v1/files/0", 404, "no file has this id"),
         ("/api/v1/files/..%2F..%2Fetc", 404, "no file has this id"),
-        (
-            "/api/v1/files?limit=0",
-            400,
-            "limit is 0, it must be 1 to 1000",
-        ),
+        ("/api/v1/files?limit=0", 400, "limit is 0, it must be 1 to 1000"),
         ("/api/v1/files?limit=x", 400, "limit"),
         ("/api/v1/files?colour=red", 400, "colour"),
-        (
-            "/api/v1/files?pipeline=moon",
-            400,
-            "no pipeline is called 'moon'",
-        ),
+        ("/api/v1/files?pipeline=moon", 400, "no pipeline is called 'moon'"),
         ("/api/v1/files?state=odd", 400, "'odd' is no state"),
-        (
-            "/api/v1/files?state=broken",
-            500,
-            "the ledger cannot be read: disk on fire",
-        ),
+        ("/api/v1/files?state=broken", 500, "the ledger cannot be read: disk on fire"),
     ] {
         let (found, body) = json(path);
         let error = body["error"].as_str().unwrap().to_owned();
-        assert!(
-            found == code && error.contains(words),
-            "{path}: {found} {error}"
-        );
+        assert!(found == code && error.contains(words), "{path}: {found} {error}");
     }
 }
 
@@ -256,14 +179,8 @@ fn the_api_speaks_json_also_when_it_refuses() {
 fn the_status_page_needs_no_script() {
     let endpoint = Endpoint::start(None);
     let (code, head, body) = endpoint.ask("GET", "/");
-    assert!(
-        code == 200 && head.contains("content-type: text/html"),
-        "{head}"
-    );
-    assert!(
-        body.contains("a&lt;b.csv") && body.contains("succeeded 4") && !body.contains("<script"),
-        "{body}"
-    );
+    assert!(code == 200 && head.contains("content-type: text/html"), "{head}");
+    assert!(body.contains("a&lt;b.csv") && body.contains("succeeded 4") && !body.contains("<script"), "{body}");
 }
 
 #[test]
@@ -274,10 +191,7 @@ fn a_name_that_is_not_this_machines_is_refused() {
         "GET http://evil.example/metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
     ] {
         let (head, body) = endpoint.raw(request);
-        assert!(
-            head.starts_with("http/1.1 403") && !body.contains("forebay_"),
-            "{head}"
-        );
+        assert!(head.starts_with("http/1.1 403") && !body.contains("forebay_"), "{head}");
     }
     let (head, _) = endpoint.raw("GET /metrics HTTP/1.0\r\n\r\n");
     assert!(head.starts_with("http/1.0 200"), "{head}");
@@ -289,10 +203,7 @@ fn reload_is_refused_unless_enabled_and_then_tells_what_came_of_it() {
     let (requests, mut received) = mpsc::channel::<ReloadRequest>(1);
     let endpoint = Endpoint::start(Some(requests));
     endpoint.runtime.spawn(async move {
-        for outcome in [
-            Ok("config reloaded".to_owned()),
-            Err("line 3: no".to_owned()),
-        ] {
+        for outcome in [Ok("config reloaded".to_owned()), Err("line 3: no".to_owned())] {
             received.recv().await.unwrap().send(outcome).unwrap();
         }
     });
@@ -300,11 +211,7 @@ fn reload_is_refused_unless_enabled_and_then_tells_what_came_of_it() {
     assert_eq!((code, body.as_str()), (200, "config reloaded\n"));
     let (code, _, body) = endpoint.ask("POST", "/-/reload");
     assert_eq!((code, body.as_str()), (500, "500: line 3: no\n"));
-    assert_eq!(
-        endpoint.ask("POST", "/-/reload").0,
-        500,
-        "nobody takes reloads any more"
-    );
+    assert_eq!(endpoint.ask("POST", "/-/reload").0, 500, "nobody takes reloads any more");
 }
 
 #[test]
@@ -313,9 +220,8 @@ fn a_stop_ends_the_server_even_with_a_silent_client() {
     let silent = TcpStream::connect(endpoint.address).unwrap();
     assert_eq!(endpoint.get("/-/healthy").0, 200);
     endpoint.stop.cancel();
-    let ended = endpoint
-        .runtime
-        .block_on(async { tokio::time::timeout(Duration::from_secs(10), endpoint.serving).await });
+    let ended =
+        endpoint.runtime.block_on(async { tokio::time::timeout(Duration::from_secs(10), endpoint.serving).await });
     ended.expect("the server ends").unwrap().unwrap();
     drop(silent);
 }
@@ -329,19 +235,10 @@ fn losing_the_listener_is_an_error() {
     connected.set_nonblocking(true).unwrap();
     peer.write_all(b"wake up").unwrap();
     let fake = std::net::TcpListener::from(std::os::fd::OwnedFd::from(connected));
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let ended = runtime.block_on(async {
         let listener = tokio::net::TcpListener::from_std(fake).unwrap();
-        let served = serve(
-            listener,
-            Telemetry::new(&[]),
-            Arc::new(OneFile),
-            None,
-            CancellationToken::new(),
-        );
+        let served = serve(listener, Telemetry::new(&[]), Arc::new(OneFile), None, CancellationToken::new());
         tokio::time::timeout(Duration::from_secs(20), served).await
     });
     assert!(ended.expect("the server ends").is_err());

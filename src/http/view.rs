@@ -78,23 +78,16 @@ pub struct FileSummary {
 
 /// Returns a point in time as RFC 3339 in UTC, to the millisecond.
 pub(super) fn rfc3339(at: Timestamp) -> String {
-    chrono::DateTime::from_timestamp_nanos(at.0)
-        .to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
+    chrono::DateTime::from_timestamp_nanos(at.0).to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
 }
 
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde calls it with a reference"
-)]
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
 fn serialize_time<S: Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&rfc3339(*at))
 }
 
 #[expect(clippy::ref_option, reason = "serde calls it with a reference")]
-fn serialize_maybe_time<S: Serializer>(
-    at: &Option<Timestamp>,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
+fn serialize_maybe_time<S: Serializer>(at: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
     match at {
         Some(at) => serialize_time(at, serializer),
         None => serializer.serialize_none(),

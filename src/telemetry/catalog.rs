@@ -3,14 +3,14 @@
 //! The table drives the descriptions, the buckets, the handles, the zero-born series, `docs/METRICS.md` and
 //! `forebay print metrics`. The doc comment of an entry **is** its help text. Label values come from closed sets: enums of
 //! [`crate::job`], the word lists below, and pipeline and rule names of the config. Never a file, path, id or error text.
+//! A metric enters the table together with the event that moves it: what nothing moves is not exported.
 
 mod words;
 
 pub use words::{ERROR_KINDS, HANDLER_CODES};
 
 use words::{
-    BACKPRESSURE, CODES, COMPONENTS, HANDLERS, LEDGER_OPS, LEDGER_STATES, LEVELS, VOLUMES,
-    WATCH_EVENTS, all_of,
+    BACKPRESSURE, CODES, COMPONENTS, HANDLERS, LEDGER_OPS, LEDGER_STATES, LEVELS, VOLUMES, WATCH_EVENTS, all_of,
 };
 
 use crate::job::{DiscoverySource, DriftKind, Outcome, RejectReason, RetryReason, Stage};
@@ -58,8 +58,8 @@ impl Ladder {
     pub const fn bounds(self) -> &'static [f64] {
         match self {
             Self::Seconds => &[
-                0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0,
-                300.0, 600.0, 1800.0, 3600.0,
+                0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0,
+                3600.0,
             ],
             Self::Bytes => &[
                 1024.0,
@@ -150,14 +150,8 @@ impl Metric {
     }
 }
 
-const PIPELINE: Label = Label {
-    name: "pipeline",
-    values: Values::Pipeline,
-};
-const RULE: Label = Label {
-    name: "rule",
-    values: Values::Rule,
-};
+const PIPELINE: Label = Label { name: "pipeline", values: Values::Pipeline };
+const RULE: Label = Label { name: "rule", values: Values::Rule };
 const SOURCE: Label = all_of!("source", DiscoverySource);
 const OUTCOME: Label = all_of!("outcome", Outcome);
 const RETRY_REASON: Label = all_of!("reason", RetryReason);
@@ -165,22 +159,10 @@ const REJECT_REASON: Label = all_of!("reason", RejectReason);
 const STAGE: Label = all_of!("stage", Stage);
 const DRIFT: Label = all_of!("kind", DriftKind);
 const BUILD: [Label; 4] = [
-    Label {
-        name: "version",
-        values: Values::Build,
-    },
-    Label {
-        name: "revision",
-        values: Values::Build,
-    },
-    Label {
-        name: "rustc",
-        values: Values::Build,
-    },
-    Label {
-        name: "polars",
-        values: Values::Build,
-    },
+    Label { name: "version", values: Values::Build },
+    Label { name: "revision", values: Values::Build },
+    Label { name: "rustc", values: Values::Build },
+    Label { name: "polars", values: Values::Build },
 ];
 
 /// Writes the enum of names and the table behind it.
@@ -372,20 +354,8 @@ mod tests {
         let mut seen = std::collections::BTreeSet::new();
         for metric in Name::ALL.iter().map(|name| name.metric()) {
             assert!(seen.insert(metric.name), "{} twice", metric.name);
-            assert_eq!(
-                metric.name.ends_with("_total"),
-                metric.kind == Kind::Counter,
-                "{}",
-                metric.name
-            );
-            assert!(
-                metric
-                    .name
-                    .bytes()
-                    .all(|byte| byte.is_ascii_lowercase() || byte == b'_'),
-                "{}",
-                metric.name
-            );
+            assert_eq!(metric.name.ends_with("_total"), metric.kind == Kind::Counter, "{}", metric.name);
+            assert!(metric.name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'), "{}", metric.name);
             assert!(metric.help().ends_with('.'), "{}", metric.name);
             assert!(!metric.help().contains(['\\', '\n']), "{}", metric.name);
             if let Kind::Histogram(ladder) = metric.kind {
@@ -403,13 +373,7 @@ mod tests {
     fn ladders_ascend() {
         for ladder in Ladder::ALL {
             assert!(ladder.bounds().is_sorted_by(|a, b| a < b), "{ladder:?}");
-            assert!(
-                ladder
-                    .bounds()
-                    .iter()
-                    .all(|bound| bound.is_finite() && *bound > 0.0),
-                "{ladder:?}"
-            );
+            assert!(ladder.bounds().iter().all(|bound| bound.is_finite() && *bound > 0.0), "{ladder:?}");
         }
     }
 
@@ -426,10 +390,7 @@ mod tests {
         }
         for word in words {
             assert!(
-                !word.is_empty()
-                    && word
-                        .bytes()
-                        .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+                !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
             );
         }
     }

@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use crate::job::{
-    DiscoverySource, FileId, JobReport, Outcome, Progress, QuarantineReason, RetryReason, Timestamp,
-};
+use crate::job::{DiscoverySource, FileId, JobReport, Outcome, Progress, QuarantineReason, RetryReason, Timestamp};
 
 /// Something happened. Borrowed, built on the spot, never stored.
 #[derive(Debug, Clone)]
@@ -199,7 +197,7 @@ pub enum Event<'a> {
     },
     /// A ledger operation ended.
     LedgerOperation {
-        /// `open`, `claim`, `attempt`, `stage`, `publish`, `finish`, `query`.
+        /// `open`, `claim`, `attempt`, `stage`, `publish`, `finish`, `query`, `checkpoint`.
         op: &'static str,
         /// How long it took.
         took: Duration,

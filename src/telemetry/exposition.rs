@@ -38,9 +38,7 @@ impl Page {
                 let (metric, labels) = sample.split_once('{').unwrap_or((sample, ""));
                 // A histogram's series ends with its count; elsewhere every line is a series.
                 if metric == name || metric.strip_prefix(name) == Some("_count") {
-                    family
-                        .series
-                        .insert(labels.to_owned(), std::mem::take(&mut lines));
+                    family.series.insert(labels.to_owned(), std::mem::take(&mut lines));
                 }
             }
             if !name.is_empty() {
@@ -53,30 +51,23 @@ impl Page {
     /// Adds one sample of a metric of the catalogue, described if it is the first.
     pub(super) fn add(&mut self, name: Name, values: &[&str], value: impl Display) {
         let metric = name.metric();
-        let family = self
-            .families
-            .entry(metric.name.to_owned())
-            .or_insert_with(|| Family {
-                comments: format!(
-                    "# HELP {} {}\n# TYPE {} {}\n",
-                    metric.name,
-                    metric.help(),
-                    metric.name,
-                    metric.kind.as_str()
-                ),
-                series: BTreeMap::new(),
-            });
+        let family = self.families.entry(metric.name.to_owned()).or_insert_with(|| Family {
+            comments: format!(
+                "# HELP {} {}\n# TYPE {} {}\n",
+                metric.name,
+                metric.help(),
+                metric.name,
+                metric.kind.as_str()
+            ),
+            series: BTreeMap::new(),
+        });
         let labels: Vec<String> = metric
             .labels
             .iter()
             .zip(values)
             .map(|(label, value)| format!("{}=\"{}\"", label.name, escape(value)))
             .collect();
-        let labels = if labels.is_empty() {
-            String::new()
-        } else {
-            format!("{{{}}}", labels.join(","))
-        };
+        let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
         let line = format!("{}{labels} {value}\n", metric.name);
         family.series.insert(labels, line);
     }
@@ -134,20 +125,13 @@ mod tests {
                         b_seconds_bucket{p=\"y\",le=\"1\"} 0\nb_seconds_bucket{p=\"y\",le=\"+Inf\"} 1\nb_seconds_sum{p=\"y\"} 2\nb_seconds_count{p=\"y\"} 1\n";
         let shown = page.text();
         assert!(shown.starts_with(expected), "{shown}");
-        assert!(
-            shown.ends_with("# TYPE forebay_ready gauge\nforebay_ready 1\n"),
-            "{shown}"
-        );
+        assert!(shown.ends_with("# TYPE forebay_ready gauge\nforebay_ready 1\n"), "{shown}");
     }
 
     #[test]
     fn label_values_are_escaped() {
         let mut page = Page::default();
         page.add(Name::PipelineInfo, &["a\\b\"c\nd"], 1);
-        assert!(
-            page.text().contains("{pipeline=\"a\\\\b\\\"c\\nd\"} 1\n"),
-            "{}",
-            page.text()
-        );
+        assert!(page.text().contains("{pipeline=\"a\\\\b\\\"c\\nd\"} 1\n"), "{}", page.text());
     }
 }

@@ -59,21 +59,10 @@ impl PipelineHandles {
         let late = |name| Late::new(registry, name, &of);
         let counters = |name| registry.per_word(name, &of, Registry::counter);
         let violation = |rule: &String| {
-            (
-                rule.clone(),
-                registry.counter(Name::RuleViolations, &[info.name.as_str(), rule.as_str()]),
-            )
+            (rule.clone(), registry.counter(Name::RuleViolations, &[info.name.as_str(), rule.as_str()]))
         };
-        let stage_peak = |stage: &Stage| {
-            (
-                *stage,
-                Late::new(
-                    registry,
-                    Name::StagePeakRss,
-                    &[info.name.as_str(), stage.as_str()],
-                ),
-            )
-        };
+        let stage_peak =
+            |stage: &Stage| (*stage, Late::new(registry, Name::StagePeakRss, &[info.name.as_str(), stage.as_str()]));
         Self {
             discovered: counters(Name::FilesDiscovered),
             processed: counters(Name::FilesProcessed),
@@ -108,10 +97,7 @@ impl PipelineHandles {
             drift: counters(Name::SchemaDrift),
             watch_up: gauge(Name::WatchUp),
             watch_last_scan: late(Name::WatchLastScan),
-            now: Mutex::new(PipelineNow {
-                name: info.name.clone(),
-                ..PipelineNow::default()
-            }),
+            now: Mutex::new(PipelineNow { name: info.name.clone(), ..PipelineNow::default() }),
         }
     }
 
@@ -148,9 +134,7 @@ impl DaemonHandles {
     /// Makes every handle that is no pipeline's.
     pub(super) fn new(registry: &Arc<Registry>) -> Self {
         let pairs = |name, sets: &[(&'static str, &[&str])]| {
-            sets.iter()
-                .map(|(word, _)| (*word, registry.per_word(name, &[word], Registry::counter)))
-                .collect()
+            sets.iter().map(|(word, _)| (*word, registry.per_word(name, &[word], Registry::counter))).collect()
         };
         let late = |_: &Registry, name: Name, values: &[&str]| Late::new(registry, name, values);
         Self {
@@ -183,8 +167,5 @@ pub(super) fn pair<'h>(
     first: &str,
     second: &str,
 ) -> Option<&'h Counter> {
-    handles
-        .iter()
-        .find(|(word, _)| *word == first)
-        .and_then(|(_, handles)| handles.find(second))
+    handles.iter().find(|(word, _)| *word == first).and_then(|(_, handles)| handles.find(second))
 }

@@ -25,9 +25,7 @@ pub enum LogFormat {
 #[derive(Debug, thiserror::Error)]
 pub enum LoggingError {
     /// The filter in the environment does not parse.
-    #[error(
-        "{variable} does not parse: {message}; a filter reads like `info` or `warn,forebay=debug`"
-    )]
+    #[error("{variable} does not parse: {message}; a filter reads like `info` or `warn,forebay=debug`")]
     Filter {
         /// The environment variable.
         variable: &'static str,
@@ -56,10 +54,8 @@ pub fn init(format: LogFormat, verbosity: i8, color: bool) -> Result<(), Logging
 fn filter(verbosity: i8, read: impl Fn(&str) -> Option<String>) -> Result<EnvFilter, LoggingError> {
     for variable in ["FOREBAY_LOG", "RUST_LOG"] {
         if let Some(directives) = read(variable).filter(|text| !text.is_empty()) {
-            return EnvFilter::try_new(directives).map_err(|error| LoggingError::Filter {
-                variable,
-                message: error.to_string(),
-            });
+            return EnvFilter::try_new(directives)
+                .map_err(|error| LoggingError::Filter { variable, message: error.to_string() });
         }
     }
     Ok(EnvFilter::new(match verbosity {
@@ -83,19 +79,9 @@ where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
     let base = Registry::default().with(filter).with(CountLines(counts));
-    let layer = tracing_subscriber::fmt::layer()
-        .with_writer(writer)
-        .with_ansi(color && !json);
+    let layer = tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(color && !json);
     if json {
-        Box::new(
-            base.with(
-                layer
-                    .json()
-                    .flatten_event(true)
-                    .with_current_span(true)
-                    .with_span_list(false),
-            ),
-        )
+        Box::new(base.with(layer.json().flatten_event(true).with_current_span(true).with_span_list(false)))
     } else {
         Box::new(base.with(layer.with_target(false).fmt_fields(one_line_fields())))
     }
@@ -103,8 +89,7 @@ where
 
 /// Formats fields as `name=value`, with control characters spelled out: a hostile value cannot start a line of its own or
 /// talk to the terminal.
-fn one_line_fields()
--> impl for<'w> tracing_subscriber::fmt::FormatFields<'w> + Send + Sync + 'static {
+fn one_line_fields() -> impl for<'w> tracing_subscriber::fmt::FormatFields<'w> + Send + Sync + 'static {
     use tracing_subscriber::field::MakeExt as _;
     let formatter = tracing_subscriber::fmt::format::debug_fn(|writer, field, value| {
         let mut shown = String::new();
@@ -191,17 +176,10 @@ mod tests {
         }
     }
 
-    fn written(
-        json: bool,
-        color: bool,
-        counts: &'static LogCounts,
-        speak: impl FnOnce(),
-    ) -> String {
+    fn written(json: bool, color: bool, counts: &'static LogCounts, speak: impl FnOnce()) -> String {
         let buffer = Buffer::default();
         let writer = buffer.clone();
-        let subscriber = subscriber(json, color, EnvFilter::new("info"), counts, move || {
-            writer.clone()
-        });
+        let subscriber = subscriber(json, color, EnvFilter::new("info"), counts, move || writer.clone());
         tracing::subscriber::with_default(subscriber, speak);
         let bytes = buffer.0.lock().unwrap().clone();
         String::from_utf8(bytes).unwrap()
@@ -226,25 +204,12 @@ mod tests {
             line
         };
         let plain = line(false, false);
-        assert_eq!(
-            plain.matches("forged").count(),
-            6,
-            "message, fields and span: {plain}"
-        );
-        assert!(
-            !plain.contains(|c: char| c.is_control() || crate::job::is_invisible(c)),
-            "{plain:?}"
-        );
+        assert_eq!(plain.matches("forged").count(), 6, "message, fields and span: {plain}");
+        assert!(!plain.contains(|c: char| c.is_control() || crate::job::is_invisible(c)), "{plain:?}");
         // With colours the escapes are our own, and none is the value's.
         let colored = line(false, true);
-        assert!(
-            colored.contains("\u{1b}[") && !colored.contains("\u{1b}[2J"),
-            "{colored:?}"
-        );
-        assert!(
-            !colored.contains(['\r', '\u{9b}', '\u{202e}']),
-            "{colored:?}"
-        );
+        assert!(colored.contains("\u{1b}[") && !colored.contains("\u{1b}[2J"), "{colored:?}");
+        assert!(!colored.contains(['\r', '\u{9b}', '\u{202e}']), "{colored:?}");
         for color in [false, true] {
             let json = line(true, color);
             assert!(!json.contains(|c: char| c.is_ascii_control()), "{json:?}");
@@ -258,14 +223,8 @@ mod tests {
             tracing::info!(pipeline = "taxi", rows = 3, "file finished");
         });
         let line: serde_json::Value = serde_json::from_str(&text).unwrap();
-        assert_eq!(
-            (&line["pipeline"], &line["rows"]),
-            (&"taxi".into(), &3.into())
-        );
-        assert_eq!(
-            (&line["level"], &line["message"]),
-            (&"INFO".into(), &"file finished".into())
-        );
+        assert_eq!((&line["pipeline"], &line["rows"]), (&"taxi".into(), &3.into()));
+        assert_eq!((&line["level"], &line["message"]), (&"INFO".into(), &"file finished".into()));
     }
 
     #[test]
@@ -277,16 +236,7 @@ mod tests {
             tracing::warn!("three");
             tracing::debug!("filtered");
         });
-        assert_eq!(
-            COUNTS.read(),
-            [
-                ("error", 1),
-                ("warn", 2),
-                ("info", 0),
-                ("debug", 0),
-                ("trace", 0)
-            ]
-        );
+        assert_eq!(COUNTS.read(), [("error", 1), ("warn", 2), ("info", 0), ("debug", 0), ("trace", 0)]);
     }
 
     #[test]
@@ -294,24 +244,10 @@ mod tests {
         let none = |_: &str| None;
         assert_eq!(filter(0, none).unwrap().to_string(), "forebay=info,warn");
         assert_eq!(filter(-3, none).unwrap().to_string(), "off");
-        assert_eq!(
-            filter(0, |_| Some("debug".into())).unwrap().to_string(),
-            "debug"
-        );
-        let own_first = |name: &str| {
-            Some(
-                if name == "FOREBAY_LOG" {
-                    "trace"
-                } else {
-                    "error"
-                }
-                .to_owned(),
-            )
-        };
+        assert_eq!(filter(0, |_| Some("debug".into())).unwrap().to_string(), "debug");
+        let own_first = |name: &str| Some(if name == "FOREBAY_LOG" { "trace" } else { "error" }.to_owned());
         assert_eq!(filter(0, own_first).unwrap().to_string(), "trace");
-        let error = filter(0, |_| Some("forebay=loud".into()))
-            .unwrap_err()
-            .to_string();
+        let error = filter(0, |_| Some("forebay=loud".into())).unwrap_err().to_string();
         assert!(error.starts_with("FOREBAY_LOG does not parse: "), "{error}");
     }
 }

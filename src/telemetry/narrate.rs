@@ -9,75 +9,29 @@ use super::event::Event;
 use crate::job::{JobReport, Outcome, QuarantineReason, RowCounts};
 
 /// Writes the log line of one event, if it has one.
-#[expect(
-    clippy::too_many_lines,
-    reason = "one arm per event is the table it looks like"
-)]
 pub(super) fn tell(event: &Event<'_>) {
     match *event {
         Event::Starting { pipelines, listen } => {
             info!(version = env!("CARGO_PKG_VERSION"), pipelines, listen = %listen, "starting");
         }
-        Event::Limits {
-            workers,
-            memory_budget,
-        } => debug!(workers, memory_budget, "limits"),
+        Event::Limits { workers, memory_budget } => debug!(workers, memory_budget, "limits"),
         Event::Ready => info!("ready"),
         Event::Draining { cause } => info!(cause, "draining: files in progress are finished first"),
-        Event::FileDiscovered {
-            pipeline,
-            name,
-            bytes,
-            source,
-            ..
-        } => {
+        Event::FileDiscovered { pipeline, name, bytes, source, .. } => {
             debug!(pipeline, name, bytes, source = source.as_str(), "file seen");
         }
-        Event::FileIgnored {
-            pipeline,
-            name,
-            kind,
-        } => {
+        Event::FileIgnored { pipeline, name, kind } => {
             warn!(pipeline, name, kind, "not a regular file: left where it is");
         }
-        Event::FileClaimed {
-            pipeline,
-            id,
-            name,
-            bytes,
-        } => {
+        Event::FileClaimed { pipeline, id, name, bytes } => {
             debug!(pipeline, file_id = id.as_str(), name, bytes, "file claimed");
         }
-        Event::FileStarted {
-            pipeline,
-            id,
-            name,
-            attempt,
-            trace_id,
-            wait,
-        } => {
+        Event::FileStarted { pipeline, id, name, attempt, trace_id, wait } => {
             let file_id = id.as_str();
-            debug!(
-                pipeline,
-                file_id,
-                name,
-                attempt,
-                trace_id,
-                wait_seconds = wait.as_secs_f64(),
-                "file started"
-            );
+            debug!(pipeline, file_id, name, attempt, trace_id, wait_seconds = wait.as_secs_f64(), "file started");
         }
-        Event::FileRetried {
-            pipeline,
-            id,
-            name,
-            reason,
-            message,
-            attempt,
-            delay,
-        } => {
-            let (file_id, reason, delay_seconds) =
-                (id.as_str(), reason.as_str(), delay.as_secs_f64());
+        Event::FileRetried { pipeline, id, name, reason, message, attempt, delay } => {
+            let (file_id, reason, delay_seconds) = (id.as_str(), reason.as_str(), delay.as_secs_f64());
             warn!(
                 pipeline,
                 file_id,
@@ -98,93 +52,40 @@ pub(super) fn tell(event: &Event<'_>) {
         | Event::LedgerHolds { .. }
         | Event::Filesystem { .. }
         | Event::Restored { .. } => {}
-        Event::Scanned {
-            pipeline, missed, ..
-        } if missed > 0 => {
-            info!(
-                pipeline,
-                missed, "scan found files that no file event told of"
-            );
+        Event::Scanned { pipeline, missed, .. } if missed > 0 => {
+            info!(pipeline, missed, "scan found files that no file event told of");
         }
         Event::Scanned { pipeline, .. } => debug!(pipeline, "inbox scanned"),
         Event::ScanFailed { pipeline, message } => {
             warn!(pipeline, detail = message, "inbox could not be scanned");
         }
-        Event::Watch {
-            pipeline, up: true, ..
-        } => debug!(pipeline, "file events are delivered"),
-        Event::Watch {
-            pipeline,
-            up: false,
-            message,
-        } => {
-            warn!(
-                pipeline,
-                detail = message,
-                "no file events: scans alone find files now"
-            );
+        Event::Watch { pipeline, up: true, .. } => debug!(pipeline, "file events are delivered"),
+        Event::Watch { pipeline, up: false, message } => {
+            warn!(pipeline, detail = message, "no file events: scans alone find files now");
         }
         Event::WatchOverflow => warn!("the kernel dropped file events: a full scan follows"),
-        Event::Backpressure {
-            reason,
-            active: true,
-        } => warn!(reason, "work waits for room"),
-        Event::Backpressure {
-            reason,
-            active: false,
-        } => info!(reason, "work goes on"),
+        Event::Backpressure { reason, active: true } => warn!(reason, "work waits for room"),
+        Event::Backpressure { reason, active: false } => info!(reason, "work goes on"),
         Event::LedgerOperation { op, took, failed } => {
             // Whoever handles the failure words it; here only its cost is told.
             debug!(op, seconds = took.as_secs_f64(), failed, "ledger operation");
         }
-        Event::ConfigLoaded {
-            ok: true, message, ..
-        } => info!(detail = message, "config loaded"),
-        Event::ConfigLoaded {
-            ok: false, message, ..
-        } => {
-            error!(
-                detail = message,
-                "config refused: the one before stays in force"
-            );
+        Event::ConfigLoaded { ok: true, message, .. } => info!(detail = message, "config loaded"),
+        Event::ConfigLoaded { ok: false, message, .. } => {
+            error!(detail = message, "config refused: the one before stays in force");
         }
         Event::HttpRequest { handler, code } => debug!(handler, code, "request answered"),
-        Event::Error {
-            component,
-            kind,
-            message,
-        } => error!(component, kind, detail = message, "operation failed"),
+        Event::Error { component, kind, message } => error!(component, kind, detail = message, "operation failed"),
     }
 }
 
-#[expect(
-    clippy::too_many_lines,
-    reason = "four log lines, each with its fields"
-)]
 fn finished(event: &Event<'_>) {
-    let Event::FileFinished {
-        pipeline,
-        id,
-        name,
-        outcome,
-        duration,
-        latency,
-        report,
-        reason,
-        message,
-        ..
-    } = *event
+    let Event::FileFinished { pipeline, id, name, outcome, duration, latency, report, reason, message, .. } = *event
     else {
         return;
     };
-    let RowCounts {
-        read,
-        written,
-        rejected,
-        dropped,
-    } = report
-        .map(|report: &JobReport| report.rows)
-        .unwrap_or_default();
+    let RowCounts { read, written, rejected, dropped } =
+        report.map(|report: &JobReport| report.rows).unwrap_or_default();
     let file_id = id.as_str();
     let (duration_seconds, latency_seconds) = (duration.as_secs_f64(), latency.as_secs_f64());
     let reason = reason.map(QuarantineReason::as_str);
@@ -204,14 +105,7 @@ fn finished(event: &Event<'_>) {
             "file finished"
         ),
         Outcome::Duplicate | Outcome::Empty => {
-            info!(
-                pipeline,
-                file_id,
-                name,
-                outcome = outcome.as_str(),
-                duration_seconds,
-                "file finished"
-            );
+            info!(pipeline, file_id, name, outcome = outcome.as_str(), duration_seconds, "file finished");
         }
         Outcome::Quarantined => warn!(
             pipeline,

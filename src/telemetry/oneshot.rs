@@ -37,9 +37,7 @@ impl RunSummary {
     /// Returns whether no file was quarantined or failed.
     #[must_use]
     pub fn succeeded(&self) -> bool {
-        [Outcome::Quarantined, Outcome::Failed]
-            .iter()
-            .all(|outcome| self.count(*outcome) == 0)
+        [Outcome::Quarantined, Outcome::Failed].iter().all(|outcome| self.count(*outcome) == 0)
     }
 
     /// Returns the run's metrics as text. After a failure the last success is left out: it is not this run's to tell.
@@ -51,10 +49,7 @@ impl RunSummary {
     /// Writes the metrics to `path`, whole or not at all, readable by everyone. A run that failed keeps the last success
     /// the file tells of.
     pub fn write_textfile(&self, path: &Path) -> Result<(), TextfileError> {
-        let fail = |source| TextfileError {
-            path: path.to_owned(),
-            source,
-        };
+        let fail = |source| TextfileError { path: path.to_owned(), source };
         let before = match std::fs::read_to_string(path) {
             Ok(text) => self.last_success_in(&text).map(str::to_owned),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
@@ -86,11 +81,7 @@ impl RunSummary {
         page.add(Name::RunDuration, &of, self.duration.as_secs_f64());
         page.add(Name::RunCompletion, &of, self.completed_at.as_seconds());
         for outcome in Outcome::ALL {
-            page.add(
-                Name::RunFiles,
-                &[of[0], outcome.as_str()],
-                self.count(*outcome),
-            );
+            page.add(Name::RunFiles, &[of[0], outcome.as_str()], self.count(*outcome));
         }
         if self.succeeded() {
             page.add(Name::RunLastSuccess, &of, self.completed_at.as_seconds());
@@ -101,16 +92,9 @@ impl RunSummary {
     }
 
     fn last_success_in<'t>(&self, text: &'t str) -> Option<&'t str> {
-        let series = format!(
-            "{}{{pipeline=\"{}\"}} ",
-            Name::RunLastSuccess.metric().name,
-            self.pipeline
-        );
+        let series = format!("{}{{pipeline=\"{}\"}} ", Name::RunLastSuccess.metric().name, self.pipeline);
         let value = text.lines().find_map(|line| line.strip_prefix(&series))?;
-        value
-            .parse::<f64>()
-            .is_ok_and(f64::is_finite)
-            .then_some(value)
+        value.parse::<f64>().is_ok_and(f64::is_finite).then_some(value)
     }
 }
 
@@ -151,12 +135,7 @@ mod tests {
     fn run(at: i64, outcome: Outcome) -> RunSummary {
         RunSummary {
             pipeline: "taxi".to_owned(),
-            rows: RowCounts {
-                read: 10,
-                written: 7,
-                rejected: 2,
-                dropped: 1,
-            },
+            rows: RowCounts { read: 10, written: 7, rejected: 2, dropped: 1 },
             duration: Duration::from_millis(1500),
             completed_at: Timestamp(at * 1_000_000_000),
             files: BTreeMap::from([(outcome, 1)]),
@@ -166,24 +145,14 @@ mod tests {
     #[test]
     fn a_run_tells_every_metric_of_its_catalogue() {
         let text = run(100, Outcome::Succeeded).render();
-        for metric in Name::ALL
-            .iter()
-            .map(|name| name.metric())
-            .filter(|m| m.scope == super::super::catalog::Scope::OneShot)
+        for metric in
+            Name::ALL.iter().map(|name| name.metric()).filter(|m| m.scope == super::super::catalog::Scope::OneShot)
         {
-            assert!(
-                text.contains(&format!("# TYPE {} gauge\n", metric.name)),
-                "{} in {text}",
-                metric.name
-            );
+            assert!(text.contains(&format!("# TYPE {} gauge\n", metric.name)), "{} in {text}", metric.name);
         }
+        assert!(text.contains("forebay_run_files{pipeline=\"taxi\",outcome=\"failed\"} 0\n"), "{text}");
         assert!(
-            text.contains("forebay_run_files{pipeline=\"taxi\",outcome=\"failed\"} 0\n"),
-            "{text}"
-        );
-        assert!(
-            text.contains("forebay_run_duration_seconds{pipeline=\"taxi\"} 1.5\n")
-                && text.ends_with('\n'),
+            text.contains("forebay_run_duration_seconds{pipeline=\"taxi\"} 1.5\n") && text.ends_with('\n'),
             "{text}"
         );
     }
@@ -193,38 +162,19 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("forebay.prom");
         run(90, Outcome::Quarantined).write_textfile(&path).unwrap();
-        assert!(
-            !std::fs::read_to_string(&path)
-                .unwrap()
-                .contains("last_success")
-        );
+        assert!(!std::fs::read_to_string(&path).unwrap().contains("last_success"));
         run(100, Outcome::Succeeded).write_textfile(&path).unwrap();
         run(200, Outcome::Failed).write_textfile(&path).unwrap();
         let text = std::fs::read_to_string(&path).unwrap();
-        assert!(
-            text.contains("forebay_run_last_success_timestamp_seconds{pipeline=\"taxi\"} 100\n"),
-            "{text}"
-        );
-        assert!(
-            text.contains("forebay_run_completion_timestamp_seconds{pipeline=\"taxi\"} 200\n"),
-            "{text}"
-        );
-        assert_eq!(
-            std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
-            0o644
-        );
-        assert_eq!(
-            std::fs::read_dir(dir.path()).unwrap().count(),
-            1,
-            "no temporary file stays"
-        );
+        assert!(text.contains("forebay_run_last_success_timestamp_seconds{pipeline=\"taxi\"} 100\n"), "{text}");
+        assert!(text.contains("forebay_run_completion_timestamp_seconds{pipeline=\"taxi\"} 200\n"), "{text}");
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o644);
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "no temporary file stays");
     }
 
     #[test]
     fn an_unwritable_place_is_named() {
-        let error = run(1, Outcome::Succeeded)
-            .write_textfile(Path::new("/nonexistent/x.prom"))
-            .unwrap_err();
+        let error = run(1, Outcome::Succeeded).write_textfile(Path::new("/nonexistent/x.prom")).unwrap_err();
         assert!(error.to_string().contains("/nonexistent/x.prom"), "{error}");
     }
 }

@@ -19,10 +19,7 @@ pub fn resident_bytes() -> u64 {
 /// Returns the highest resident memory this process ever had, in bytes.
 #[must_use]
 pub fn peak_resident_bytes() -> Option<u64> {
-    kilobytes(
-        &std::fs::read_to_string("/proc/self/status").ok()?,
-        "VmHWM:",
-    )
+    kilobytes(&std::fs::read_to_string("/proc/self/status").ok()?, "VmHWM:")
 }
 
 /// Returns the memory this process may use: the machine's, or less if its control group says so.
@@ -35,10 +32,7 @@ pub fn available_memory() -> Option<u64> {
         refresh(&mut system, pid);
         system.process(pid)?.cgroup_limits()
     });
-    let group = own
-        .or_else(|| system.cgroup_limits())
-        .map(|limits| limits.total_memory)
-        .filter(|bytes| *bytes > 0);
+    let group = own.or_else(|| system.cgroup_limits()).map(|limits| limits.total_memory).filter(|bytes| *bytes > 0);
     machine.into_iter().chain(group).min()
 }
 
@@ -58,10 +52,7 @@ fn page_size() -> u64 {
 }
 
 fn refresh(system: &mut System, pid: Pid) {
-    let wanted = ProcessRefreshKind::nothing()
-        .with_cpu()
-        .with_memory()
-        .without_tasks();
+    let wanted = ProcessRefreshKind::nothing().with_cpu().with_memory().without_tasks();
     system.refresh_processes_specifics(ProcessesToUpdate::Some(&[pid]), false, wanted);
 }
 
@@ -77,10 +68,7 @@ impl Sampler {
         // Read once: the boot time it is counted from may be corrected later, and this gauge must not move.
         let started = system.as_mut().and_then(|(system, pid)| {
             refresh(system, *pid);
-            system
-                .process(*pid)
-                .map(sysinfo::Process::start_time)
-                .filter(|seconds| *seconds > 0)
+            system.process(*pid).map(sysinfo::Process::start_time).filter(|seconds| *seconds > 0)
         });
         Self { system, started }
     }
@@ -90,11 +78,7 @@ impl Sampler {
         if let Some((system, pid)) = &mut self.system {
             refresh(system, *pid);
             if let Some(process) = system.process(*pid) {
-                page.add(
-                    Name::ProcessCpu,
-                    &[],
-                    thousandths(process.accumulated_cpu_time()),
-                );
+                page.add(Name::ProcessCpu, &[], thousandths(process.accumulated_cpu_time()));
                 page.add(Name::ProcessResident, &[], process.memory());
             }
         }
@@ -104,10 +88,7 @@ impl Sampler {
             (Name::ProcessStart, self.started),
             (Name::ProcessVirtual, kilobytes(&status, "VmSize:")),
             (Name::ProcessHeap, kilobytes(&status, "VmData:")),
-            (
-                Name::ProcessThreads,
-                field(&status, "Threads:").and_then(|text| text.parse().ok()),
-            ),
+            (Name::ProcessThreads, field(&status, "Threads:").and_then(|text| text.parse().ok())),
             (Name::ProcessMaxFds, limit(&limits, "Max open files")),
             (Name::ProcessVirtualMax, limit(&limits, "Max address space")),
             (Name::ProcessOpenFds, open_files()),
@@ -126,18 +107,11 @@ fn thousandths(milliseconds: u64) -> String {
 }
 
 fn field<'t>(status: &'t str, name: &str) -> Option<&'t str> {
-    status
-        .lines()
-        .find_map(|line| line.strip_prefix(name))
-        .map(str::trim)
+    status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim)
 }
 
 fn kilobytes(status: &str, name: &str) -> Option<u64> {
-    field(status, name)?
-        .strip_suffix(" kB")?
-        .parse::<u64>()
-        .ok()?
-        .checked_mul(1024)
+    field(status, name)?.strip_suffix(" kB")?.parse::<u64>().ok()?.checked_mul(1024)
 }
 
 /// The soft limit. Unlimited is told as the largest number, as the official Go client does.
@@ -186,17 +160,8 @@ mod tests {
         let mut page = Page::default();
         Sampler::new().add_to(&mut page);
         let text = page.text();
-        assert_eq!(
-            text.lines()
-                .filter(|line| line.starts_with("process_"))
-                .count(),
-            9,
-            "{text}"
-        );
+        assert_eq!(text.lines().filter(|line| line.starts_with("process_")).count(), 9, "{text}");
         assert_eq!(thousandths(12_034), "12.034");
-        assert!(
-            !text.contains("NaN") && !text.contains("# TYPE process_cpu_seconds_total gauge"),
-            "{text}"
-        );
+        assert!(!text.contains("NaN") && !text.contains("# TYPE process_cpu_seconds_total gauge"), "{text}");
     }
 }

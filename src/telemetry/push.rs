@@ -52,60 +52,28 @@ fn parse(url: &str) -> Result<Target<'_>, &'static str> {
     if url.chars().any(|c| c.is_control() || c == ' ') {
         return Err("it holds blanks or control characters");
     }
-    let rest = url
-        .strip_prefix("http://")
-        .ok_or("only http:// is spoken here, as in http://localhost:9091")?;
+    let rest = url.strip_prefix("http://").ok_or("only http:// is spoken here, as in http://localhost:9091")?;
     let (authority, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
     if authority.contains('@') {
         return Err("user names and passwords are not supported");
     }
-    let (host, port) = match authority
-        .strip_prefix('[')
-        .and_then(|bracketed| bracketed.split_once(']'))
-    {
+    let (host, port) = match authority.strip_prefix('[').and_then(|bracketed| bracketed.split_once(']')) {
         Some((host, port)) => (host, port.strip_prefix(':')),
-        None => authority
-            .split_once(':')
-            .map_or((authority, None), |(host, port)| (host, Some(port))),
+        None => authority.split_once(':').map_or((authority, None), |(host, port)| (host, Some(port))),
     };
     if host.is_empty() {
         return Err("it names no host");
     }
-    let port = port
-        .map_or(Ok(80), str::parse)
-        .map_err(|_| "its port is no number up to 65535")?;
-    Ok(Target {
-        host,
-        port,
-        authority,
-        path: path.trim_end_matches('/'),
-    })
+    let port = port.map_or(Ok(80), str::parse).map_err(|_| "its port is no number up to 65535")?;
+    Ok(Target { host, port, authority, path: path.trim_end_matches('/') })
 }
 
 /// Sends `body`. Without a path in `url`, `default_path` is used.
-pub(super) fn send(
-    method: &str,
-    url: &str,
-    default_path: &str,
-    body: &str,
-) -> Result<(), PushError> {
-    let target = parse(url).map_err(|problem| PushError::Url {
-        url: url.escape_debug().to_string(),
-        problem,
-    })?;
+pub(super) fn send(method: &str, url: &str, default_path: &str, body: &str) -> Result<(), PushError> {
+    let target = parse(url).map_err(|problem| PushError::Url { url: url.escape_debug().to_string(), problem })?;
     let authority = || target.authority.to_owned();
-    let network = |doing| {
-        move |source| PushError::Network {
-            authority: target.authority.to_owned(),
-            doing,
-            source,
-        }
-    };
-    let path = if target.path.is_empty() {
-        default_path
-    } else {
-        target.path
-    };
+    let network = |doing| move |source| PushError::Network { authority: target.authority.to_owned(), doing, source };
+    let path = if target.path.is_empty() { default_path } else { target.path };
     let request = format!(
         "{method} {path} HTTP/1.1\r\nHost: {}\r\nUser-Agent: forebay/{}\r\nContent-Type: text/plain; version=0.0.4\r\n\
          Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
@@ -114,28 +82,19 @@ pub(super) fn send(
         body.len()
     );
     let mut stream = connect(target.host, target.port).map_err(network("connecting"))?;
-    stream
-        .set_read_timeout(Some(ANSWER))
-        .and(stream.set_write_timeout(Some(ANSWER)))
-        .map_err(network("connecting"))?;
-    stream
-        .write_all(request.as_bytes())
-        .map_err(network("sending"))?;
+    stream.set_read_timeout(Some(ANSWER)).and(stream.set_write_timeout(Some(ANSWER))).map_err(network("connecting"))?;
+    stream.write_all(request.as_bytes()).map_err(network("sending"))?;
     let mut answer = Vec::new();
     let received = stream.take(LONGEST_ANSWER).read_to_end(&mut answer);
     let answer = String::from_utf8_lossy(&answer);
     // A gateway may close hard behind its answer: what counts is the status it sent.
     match (status(&answer), received) {
         (Some(200..=299), _) => Ok(()),
-        (Some(_), _) => Err(PushError::Refused {
-            authority: authority(),
-            answer: gist(&answer),
-        }),
+        (Some(_), _) => Err(PushError::Refused { authority: authority(), answer: gist(&answer) }),
         (None, Err(error)) => Err(network("waiting for the answer")(error)),
-        (None, Ok(_)) => Err(PushError::Refused {
-            authority: authority(),
-            answer: "its answer is not HTTP".to_owned(),
-        }),
+        (None, Ok(_)) => {
+            Err(PushError::Refused { authority: authority(), answer: "its answer is not HTTP".to_owned() })
+        }
     }
 }
 
@@ -151,23 +110,14 @@ fn connect(host: &str, port: u16) -> std::io::Result<TcpStream> {
 }
 
 fn status(answer: &str) -> Option<u16> {
-    answer
-        .strip_prefix("HTTP/1.")?
-        .split(' ')
-        .nth(1)?
-        .get(..3)?
-        .parse()
-        .ok()
+    answer.strip_prefix("HTTP/1.")?.split(' ').nth(1)?.get(..3)?.parse().ok()
 }
 
 /// Status line and the beginning of the body, on one line.
 fn gist(answer: &str) -> String {
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((answer, ""));
     let status = head.lines().next().unwrap_or_default();
-    let text: String = format!("{status} {}", body.trim())
-        .chars()
-        .take(300)
-        .collect();
+    let text: String = format!("{status} {}", body.trim()).chars().take(300).collect();
     text.trim().escape_debug().to_string()
 }
 
@@ -200,67 +150,32 @@ mod tests {
     fn one_request_with_a_content_type() {
         let (request, sent) = exchange("", "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n");
         sent.unwrap();
-        assert!(
-            request.starts_with("PUT /metrics/job/forebay HTTP/1.1\r\nHost: 127.0.0.1:"),
-            "{request}"
-        );
-        assert!(
-            request
-                .contains("\r\nContent-Type: text/plain; version=0.0.4\r\nContent-Length: 4\r\n"),
-            "{request}"
-        );
+        assert!(request.starts_with("PUT /metrics/job/forebay HTTP/1.1\r\nHost: 127.0.0.1:"), "{request}");
+        assert!(request.contains("\r\nContent-Type: text/plain; version=0.0.4\r\nContent-Length: 4\r\n"), "{request}");
         let (request, _) = exchange("/metrics/job/nightly/", "HTTP/1.1 200 OK\r\n\r\n");
-        assert!(
-            request.starts_with("PUT /metrics/job/nightly HTTP/1.1\r\n"),
-            "{request}"
-        );
+        assert!(request.starts_with("PUT /metrics/job/nightly HTTP/1.1\r\n"), "{request}");
     }
 
     #[test]
     fn a_refusal_is_told_in_the_gateways_words() {
-        let (_, sent) = exchange(
-            "",
-            "HTTP/1.1 400 Bad Request\r\n\r\npushed metrics are invalid\n",
-        );
+        let (_, sent) = exchange("", "HTTP/1.1 400 Bad Request\r\n\r\npushed metrics are invalid\n");
         let error = sent.unwrap_err().to_string();
-        assert!(
-            error.ends_with(
-                "refused the metrics: HTTP/1.1 400 Bad Request pushed metrics are invalid"
-            ),
-            "{error}"
-        );
+        assert!(error.ends_with("refused the metrics: HTTP/1.1 400 Bad Request pushed metrics are invalid"), "{error}");
         let (_, sent) = exchange("", "SSH-2.0-OpenSSH\r\n");
-        assert!(
-            sent.unwrap_err()
-                .to_string()
-                .ends_with("its answer is not HTTP")
-        );
+        assert!(sent.unwrap_err().to_string().ends_with("its answer is not HTTP"));
     }
 
     #[test]
     fn urls_are_read_or_refused_with_the_reason() {
         let target = parse("http://[::1]:9091/metrics/job/x").unwrap();
-        assert_eq!(
-            (target.host, target.port, target.path),
-            ("::1", 9091, "/metrics/job/x")
-        );
+        assert_eq!((target.host, target.port, target.path), ("::1", 9091, "/metrics/job/x"));
         assert_eq!(parse("http://gateway").unwrap().port, 80);
-        assert!(
-            parse("https://gateway")
-                .unwrap_err()
-                .starts_with("only http://")
-        );
+        assert!(parse("https://gateway").unwrap_err().starts_with("only http://"));
         for (url, problem) in [
             ("http://", "it names no host"),
-            (
-                "http://u:p@gateway",
-                "user names and passwords are not supported",
-            ),
+            ("http://u:p@gateway", "user names and passwords are not supported"),
             ("http://gateway:http", "its port is no number up to 65535"),
-            (
-                "http://gateway/x\r\nEvil: 1",
-                "it holds blanks or control characters",
-            ),
+            ("http://gateway/x\r\nEvil: 1", "it holds blanks or control characters"),
         ] {
             assert_eq!(parse(url).unwrap_err(), problem, "{url}");
         }
@@ -268,13 +183,8 @@ mod tests {
 
     #[test]
     fn nobody_listening_is_an_error_that_names_the_place() {
-        let free = TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap();
-        let error = send("PUT", &format!("http://{free}"), "/", "a 1\n")
-            .unwrap_err()
-            .to_string();
+        let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let error = send("PUT", &format!("http://{free}"), "/", "a 1\n").unwrap_err().to_string();
         assert_eq!(error, format!("cannot push to {free}: connecting failed"));
     }
 }

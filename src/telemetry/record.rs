@@ -14,47 +14,27 @@ use crate::job::{JobReport, Outcome, Progress, Timestamp};
 
 impl Inner {
     /// Moves the metrics of one event.
-    #[expect(
-        clippy::too_many_lines,
-        reason = "one arm per event is the table it looks like"
-    )]
+    #[expect(clippy::too_many_lines, reason = "one arm per event is the table it looks like")]
     pub(super) fn record(&self, event: &Event<'_>) {
         let daemon = &self.daemon;
         match *event {
             Event::Starting { .. } => {}
-            Event::Limits {
-                workers,
-                memory_budget,
-            } => {
-                daemon
-                    .workers
-                    .set_count(u64::try_from(workers).unwrap_or(u64::MAX));
+            Event::Limits { workers, memory_budget } => {
+                daemon.workers.set_count(u64::try_from(workers).unwrap_or(u64::MAX));
                 if let Some(bytes) = memory_budget {
                     daemon.memory_budget.set_count(bytes);
                 }
             }
             Event::Ready => self.enter(Readiness::Ready),
             Event::Draining { .. } => self.enter(Readiness::Draining),
-            Event::FileDiscovered {
-                pipeline,
-                source,
-                at,
-                ..
-            } => self.with(pipeline, |of| {
+            Event::FileDiscovered { pipeline, source, at, .. } => self.with(pipeline, |of| {
                 one(&of.discovered, source.as_str());
                 of.last_arrival.set(at.as_seconds());
                 of.now(|now| now.last_arrival = Some(at));
             }),
             Event::FileIgnored { kind, .. } => self.error("discover", kind),
-            Event::FileClaimed {
-                pipeline, bytes, ..
-            } => self.with(pipeline, |of| of.file_size.add_count(bytes)),
-            Event::FileStarted {
-                pipeline,
-                attempt,
-                wait,
-                ..
-            } => self.with(pipeline, |of| {
+            Event::FileClaimed { pipeline, bytes, .. } => self.with(pipeline, |of| of.file_size.add_count(bytes)),
+            Event::FileStarted { pipeline, attempt, wait, .. } => self.with(pipeline, |of| {
                 if attempt <= 1 {
                     of.wait.add(wait.as_secs_f64());
                 }
@@ -62,21 +42,10 @@ impl Inner {
             Event::FileProgress { pipeline, progress } => {
                 self.with(pipeline, |of| moved(of, progress));
             }
-            Event::FileRetried {
-                pipeline, reason, ..
-            } => {
+            Event::FileRetried { pipeline, reason, .. } => {
                 self.with(pipeline, |of| one(&of.retries, reason.as_str()));
             }
-            Event::FileFinished {
-                pipeline,
-                outcome,
-                at,
-                duration,
-                latency,
-                report,
-                rows_quarantined,
-                ..
-            } => {
+            Event::FileFinished { pipeline, outcome, at, duration, latency, report, rows_quarantined, .. } => {
                 // Shared among emitters, exclusive for a scrape: no scrape sees half of a file.
                 let _whole = self.commit.read().unwrap_or_else(PoisonError::into_inner);
                 self.with(pipeline, |of| {
@@ -98,22 +67,11 @@ impl Inner {
                     }
                 });
             }
-            Event::FileLeftFlight {
-                pipeline,
-                rows,
-                bytes,
-            } => self.with(pipeline, |of| {
+            Event::FileLeftFlight { pipeline, rows, bytes } => self.with(pipeline, |of| {
                 of.in_flight_rows.lower(rows);
                 of.in_flight_bytes.lower(bytes);
             }),
-            Event::Backlog {
-                pipeline,
-                pending,
-                pending_bytes,
-                oldest_pending,
-                in_flight,
-                oldest_in_flight,
-            } => {
+            Event::Backlog { pipeline, pending, pending_bytes, oldest_pending, in_flight, oldest_in_flight } => {
                 self.with(pipeline, |of| {
                     of.pending.set_count(pending);
                     of.pending_bytes.set_count(pending_bytes);
@@ -121,8 +79,7 @@ impl Inner {
                     of.in_flight.set_count(in_flight);
                     of.oldest_in_flight.set(seconds_or_zero(oldest_in_flight));
                     of.now(|now| {
-                        (now.pending, now.pending_bytes, now.oldest_pending) =
-                            (pending, pending_bytes, oldest_pending);
+                        (now.pending, now.pending_bytes, now.oldest_pending) = (pending, pending_bytes, oldest_pending);
                         now.in_flight = in_flight;
                     });
                 });
@@ -132,11 +89,7 @@ impl Inner {
                 of.quarantined.set_count(files);
                 of.now(|now| now.quarantined = files);
             }),
-            Event::Scanned {
-                pipeline,
-                at,
-                missed,
-            } => {
+            Event::Scanned { pipeline, at, missed } => {
                 daemon.watch_missed.increment(missed);
                 self.with(pipeline, |of| of.watch_last_scan.set(at.as_seconds()));
             }
@@ -160,29 +113,18 @@ impl Inner {
             }
             Event::LedgerHolds { files, bytes } => holds(daemon, files, bytes),
             Event::Filesystem { volume, free, size } => {
-                if let (Some(left), Some(all)) = (
-                    daemon.filesystem_free.get(volume),
-                    daemon.filesystem_size.get(volume),
-                ) {
+                if let (Some(left), Some(all)) =
+                    (daemon.filesystem_free.get(volume), daemon.filesystem_size.get(volume))
+                {
                     left.set_count(free);
                     all.set_count(size);
                 }
             }
-            Event::Restored {
-                pipeline,
-                last_success,
-                last_completion,
-                last_failure,
-                last_arrival,
-            } => {
+            Event::Restored { pipeline, last_success, last_completion, last_failure, last_arrival } => {
                 self.with(pipeline, |of| {
                     of.now(|now| {
                         restore(&of.last_success, &mut now.last_success, last_success);
-                        restore(
-                            &of.last_completion,
-                            &mut now.last_completion,
-                            last_completion,
-                        );
+                        restore(&of.last_completion, &mut now.last_completion, last_completion);
                         restore(&of.last_failure, &mut now.last_failure, last_failure);
                         restore(&of.last_arrival, &mut now.last_arrival, last_arrival);
                     });
@@ -198,15 +140,10 @@ impl Inner {
                 let code = code.to_string();
                 match pair(&daemon.http, handler, &code) {
                     Some(counter) => counter.increment(1),
-                    None => self
-                        .registry
-                        .counter(Name::HttpRequests, &[handler, &code])
-                        .increment(1),
+                    None => self.registry.counter(Name::HttpRequests, &[handler, &code]).increment(1),
                 }
             }
-            Event::Error {
-                component, kind, ..
-            } => self.error(component, kind),
+            Event::Error { component, kind, .. } => self.error(component, kind),
         }
     }
 
@@ -223,12 +160,8 @@ impl Inner {
 
     fn enter(&self, readiness: Readiness) {
         self.readiness.store(readiness as u8, Ordering::Release);
-        self.daemon
-            .ready
-            .set(f64::from(u8::from(readiness == Readiness::Ready)));
-        self.daemon
-            .draining
-            .set(f64::from(u8::from(readiness == Readiness::Draining)));
+        self.daemon.ready.set(f64::from(u8::from(readiness == Readiness::Ready)));
+        self.daemon.draining.set(f64::from(u8::from(readiness == Readiness::Draining)));
     }
 }
 
@@ -291,12 +224,7 @@ fn worked(of: &PipelineHandles, report: &JobReport) {
             gauge.set_count(cost.peak_rss_bytes);
         }
     }
-    for kind in report
-        .drift
-        .iter()
-        .filter(|(_, columns)| **columns > 0)
-        .map(|(kind, _)| kind)
-    {
+    for kind in report.drift.iter().filter(|(_, columns)| **columns > 0).map(|(kind, _)| kind) {
         one(&of.drift, kind.as_str());
     }
 }
@@ -323,10 +251,7 @@ fn published(of: &PipelineHandles, report: &JobReport) {
 fn holds(daemon: &DaemonHandles, files: &[(&'static str, u64)], bytes: u64) {
     daemon.ledger_size.set_count(bytes);
     for (state, gauge) in daemon.ledger_files.iter() {
-        let count = files
-            .iter()
-            .find(|(known, _)| known == state)
-            .map_or(0, |(_, count)| *count);
+        let count = files.iter().find(|(known, _)| known == state).map_or(0, |(_, count)| *count);
         gauge.set_count(count);
     }
 }

@@ -23,26 +23,17 @@ file move together, and no scrape sees half of them.
 #[must_use]
 pub fn markdown() -> String {
     let mut text = HEAD.to_owned();
-    section(&mut text, "The daemon", |metric| {
-        metric.scope != Scope::OneShot && metric.name.starts_with("forebay_")
-    });
-    section(&mut text, "The process", |metric| {
-        metric.name.starts_with("process_")
-    });
+    section(&mut text, "The daemon", |metric| metric.scope != Scope::OneShot && metric.name.starts_with("forebay_"));
+    section(&mut text, "The process", |metric| metric.name.starts_with("process_"));
     text.push_str("\nA value the system does not tell is left out.\n");
-    section(&mut text, "One-shot runs", |metric| {
-        metric.scope == Scope::OneShot
-    });
+    section(&mut text, "One-shot runs", |metric| metric.scope == Scope::OneShot);
     text.push_str(
         "\nWritten by `forebay once --textfile` and `--push`. They describe the last run, so they are all gauges.\n",
     );
     text.push_str("\n## Buckets\n\n| histograms of | upper bounds |\n|---|---|\n");
     for ladder in Ladder::ALL {
         let bounds: Vec<String> = ladder.bounds().iter().map(f64::to_string).collect();
-        row(
-            &mut text,
-            &[&format!("{ladder:?}").to_lowercase(), &bounds.join(" ")],
-        );
+        row(&mut text, &[&format!("{ladder:?}").to_lowercase(), &bounds.join(" ")]);
     }
     pairs(&mut text, "Errors", "component", "kind", ERROR_KINDS);
     pairs(&mut text, "HTTP requests", "handler", "code", HANDLER_CODES);
@@ -50,35 +41,16 @@ pub fn markdown() -> String {
 }
 
 fn section(text: &mut String, title: &str, wanted: impl Fn(&Metric) -> bool) {
-    let line = format!(
-        "\n## {title}\n\n| name | type | labels | exists | meaning |\n|---|---|---|---|---|\n"
-    );
+    let line = format!("\n## {title}\n\n| name | type | labels | exists | meaning |\n|---|---|---|---|---|\n");
     text.push_str(&line);
-    for metric in Name::ALL
-        .iter()
-        .map(|name| name.metric())
-        .filter(|metric| wanted(metric))
-    {
-        let labels: Vec<String> = metric
-            .labels
-            .iter()
-            .map(|label| words(label.name, label.values))
-            .collect();
+    for metric in Name::ALL.iter().map(|name| name.metric()).filter(|metric| wanted(metric)) {
+        let labels: Vec<String> = metric.labels.iter().map(|label| words(label.name, label.values)).collect();
         let exists = match metric.born {
             Born::Known => "once known",
             Born::Zero => "always",
         };
         let name = format!("`{}`", metric.name);
-        row(
-            text,
-            &[
-                &name,
-                metric.kind.as_str(),
-                &labels.join(", "),
-                exists,
-                metric.help(),
-            ],
-        );
+        row(text, &[&name, metric.kind.as_str(), &labels.join(", "), exists, metric.help()]);
     }
 }
 
@@ -113,16 +85,10 @@ mod tests {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/METRICS.md");
         if std::env::var_os("FOREBAY_UPDATE").is_some() {
             use std::io::Write as _;
-            std::fs::File::create(path)
-                .unwrap()
-                .write_all(markdown().as_bytes())
-                .unwrap();
+            std::fs::File::create(path).unwrap().write_all(markdown().as_bytes()).unwrap();
         }
         let document = std::fs::read_to_string(path).unwrap();
-        assert!(
-            document == markdown(),
-            "docs/METRICS.md is stale: run the tests once with FOREBAY_UPDATE=1"
-        );
+        assert!(document == markdown(), "docs/METRICS.md is stale: run the tests once with FOREBAY_UPDATE=1");
         for name in Name::ALL {
             let cell = format!("| `{}` |", name.metric().name);
             assert_eq!(document.matches(&cell).count(), 1, "{cell}");

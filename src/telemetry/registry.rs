@@ -3,9 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use metrics::{Counter, Gauge, Histogram, Key, Label, Metadata, Recorder as _};
-use metrics_exporter_prometheus::{
-    Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
-};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
 use super::catalog::{Kind, Name, Scope, Values};
 
@@ -19,10 +17,7 @@ pub(super) struct Registry {
 
 impl Registry {
     /// Builds a recorder that knows the buckets and help texts of the catalogue.
-    #[expect(
-        clippy::expect_used,
-        reason = "buckets are refused only when empty, and a test keeps the ladders filled"
-    )]
+    #[expect(clippy::expect_used, reason = "buckets are refused only when empty, and a test keeps the ladders filled")]
     pub(super) fn new() -> Self {
         let mut builder = PrometheusBuilder::new();
         for metric in Name::ALL.iter().map(|name| name.metric()) {
@@ -33,11 +28,7 @@ impl Registry {
             }
         }
         let recorder = builder.build_recorder();
-        for metric in Name::ALL
-            .iter()
-            .map(|name| name.metric())
-            .filter(|metric| metric.scope == Scope::Daemon)
-        {
+        for metric in Name::ALL.iter().map(|name| name.metric()).filter(|metric| metric.scope == Scope::Daemon) {
             match metric.kind {
                 Kind::Counter => {
                     recorder.describe_counter(metric.name.into(), None, metric.help().into());
@@ -66,8 +57,7 @@ impl Registry {
 
     /// Returns the counter of `name` with these label values, made at 0 if it is new.
     pub(super) fn counter(&self, name: Name, values: &[&str]) -> Counter {
-        self.recorder
-            .register_counter(&key(name, values), &METADATA)
+        self.recorder.register_counter(&key(name, values), &METADATA)
     }
 
     /// Returns the gauge of `name` with these label values, made at 0 if it is new.
@@ -77,10 +67,7 @@ impl Registry {
 
     /// Returns the histogram of `name` with these label values, made empty if it is new.
     pub(super) fn histogram(&self, name: Name, values: &[&str]) -> Samples {
-        Samples(
-            self.recorder
-                .register_histogram(&key(name, values), &METADATA),
-        )
+        Samples(self.recorder.register_histogram(&key(name, values), &METADATA))
     }
 
     /// Makes one handle per word of the last label of `name`; `before` are the values of the labels before it.
@@ -94,10 +81,7 @@ impl Registry {
             Some(Values::Set(words)) => words(),
             Some(Values::PerWord(sets)) => {
                 let first = before.last().copied().unwrap_or_default();
-                sets.iter()
-                    .filter(|(word, _)| *word == first)
-                    .flat_map(|(_, words)| words.iter().copied())
-                    .collect()
+                sets.iter().filter(|(word, _)| *word == first).flat_map(|(_, words)| words.iter().copied()).collect()
             }
             Some(Values::Pipeline | Values::Rule | Values::Build) | None => Vec::new(),
         };
@@ -106,26 +90,15 @@ impl Registry {
             (word, make(self, name, &values))
         };
         let unknown = self.counter(Name::Errors, &["telemetry", "unknown_word"]);
-        PerWord {
-            handles: words.into_iter().map(handle).collect(),
-            unknown,
-        }
+        PerWord { handles: words.into_iter().map(handle).collect(), unknown }
     }
 }
 
 fn key(name: Name, values: &[&str]) -> Key {
     let metric = name.metric();
-    debug_assert_eq!(
-        metric.labels.len(),
-        values.len(),
-        "{name:?} takes one value per label"
-    );
-    let labels: Vec<Label> = metric
-        .labels
-        .iter()
-        .zip(values)
-        .map(|(label, value)| Label::new(label.name, (*value).to_owned()))
-        .collect();
+    debug_assert_eq!(metric.labels.len(), values.len(), "{name:?} takes one value per label");
+    let labels: Vec<Label> =
+        metric.labels.iter().zip(values).map(|(label, value)| Label::new(label.name, (*value).to_owned())).collect();
     Key::from_parts(metric.name, labels)
 }
 
@@ -183,12 +156,7 @@ pub(super) struct Late {
 impl Late {
     pub(super) fn new(registry: &Arc<Registry>, name: Name, values: &[&str]) -> Self {
         let values = values.iter().map(|value| (*value).to_owned()).collect();
-        Self {
-            registry: Arc::clone(registry),
-            name,
-            values,
-            gauge: OnceLock::new(),
-        }
+        Self { registry: Arc::clone(registry), name, values, gauge: OnceLock::new() }
     }
 
     pub(super) fn set(&self, value: f64) {
@@ -223,10 +191,7 @@ impl<H> PerWord<H> {
 
     /// Returns the handle of `word`; a miss is the caller's to handle.
     pub(super) fn find(&self, word: &str) -> Option<&H> {
-        self.handles
-            .iter()
-            .find(|(known, _)| *known == word)
-            .map(|(_, handle)| handle)
+        self.handles.iter().find(|(known, _)| *known == word).map(|(_, handle)| handle)
     }
 
     /// Returns every word with its handle.

@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 use super::catalog::{Born, Kind, Label, Scope, Values};
 use super::*;
 use crate::job::{
-    DiscoverySource, DriftKind, FileId, InputFacts, JobReport, Outcome, Progress, QuarantineReason,
-    RejectReason, RetryReason, RowCounts, StageCost, Timestamp,
+    DiscoverySource, DriftKind, FileId, InputFacts, JobReport, Outcome, Progress, QuarantineReason, RejectReason,
+    RetryReason, RowCounts, StageCost, Timestamp,
 };
 
 const AT: Timestamp = Timestamp(1_800_000_000_000_000_000);
@@ -54,13 +54,7 @@ fn report(rows: RowCounts) -> JobReport {
         rule_violations: BTreeMap::from([("positive_fare".to_owned(), 5)]),
         drift: BTreeMap::from([(DriftKind::Extra, 3)]),
         outputs: BTreeMap::new(),
-        stages: BTreeMap::from([(
-            Stage::Parse,
-            StageCost {
-                busy_seconds: 0.5,
-                peak_rss_bytes: 4096,
-            },
-        )]),
+        stages: BTreeMap::from([(Stage::Parse, StageCost { busy_seconds: 0.5, peak_rss_bytes: 4096 })]),
         peak_rss_bytes: 4096,
         text_bytes: 100,
     }
@@ -78,99 +72,28 @@ fn finish(telemetry: &Telemetry, outcome: Outcome, report: Option<&JobReport>) {
         report,
         reason: (outcome == Outcome::Quarantined).then_some(QuarantineReason::TooManyRejects),
         message: "",
-        rows_quarantined: if outcome == Outcome::Quarantined {
-            9
-        } else {
-            0
-        },
+        rows_quarantined: if outcome == Outcome::Quarantined { 9 } else { 0 },
     });
 }
 
-#[expect(clippy::too_many_lines, reason = "one of each kind")]
 /// Emits at least one event for every metric.
 fn a_busy_day(telemetry: &Telemetry) {
     let id = FileId::parse("01kah5zq8v3w").unwrap();
-    let (pipeline, name, wait, took) = (
-        "taxi",
-        "x.csv",
-        Duration::from_secs(3),
-        Duration::from_millis(1),
-    );
-    telemetry.emit(Event::Starting {
-        pipelines: 2,
-        listen: "127.0.0.1:17170".parse().unwrap(),
-    });
-    telemetry.emit(Event::Limits {
-        workers: 2,
-        memory_budget: Some(1 << 30),
-    });
+    let (pipeline, name, wait, took) = ("taxi", "x.csv", Duration::from_secs(3), Duration::from_millis(1));
+    telemetry.emit(Event::Starting { pipelines: 2, listen: "127.0.0.1:17170".parse().unwrap() });
+    telemetry.emit(Event::Limits { workers: 2, memory_budget: Some(1 << 30) });
     telemetry.emit(Event::Draining { cause: "SIGTERM" });
-    telemetry.emit(Event::FileDiscovered {
-        pipeline,
-        name,
-        bytes: 100,
-        source: DiscoverySource::Scan,
-        at: AT,
-    });
-    telemetry.emit(Event::FileIgnored {
-        pipeline,
-        name,
-        kind: "symlink",
-    });
-    telemetry.emit(Event::FileClaimed {
-        pipeline,
-        id: &id,
-        name,
-        bytes: 100,
-    });
-    telemetry.emit(Event::FileStarted {
-        pipeline,
-        id: &id,
-        name,
-        attempt: 1,
-        trace_id: "",
-        wait,
-    });
-    telemetry.emit(Event::FileProgress {
-        pipeline,
-        progress: Progress::Read {
-            bytes: 100,
-            rows: 4,
-        },
-    });
-    telemetry.emit(Event::FileProgress {
-        pipeline,
-        progress: Progress::Read { bytes: 50, rows: 2 },
-    });
-    telemetry.emit(Event::FileProgress {
-        pipeline,
-        progress: Progress::Wrote { bytes: 60 },
-    });
-    telemetry.emit(Event::FileLeftFlight {
-        pipeline,
-        rows: 4,
-        bytes: 100,
-    });
+    telemetry.emit(Event::FileDiscovered { pipeline, name, bytes: 100, source: DiscoverySource::Scan, at: AT });
+    telemetry.emit(Event::FileIgnored { pipeline, name, kind: "symlink" });
+    telemetry.emit(Event::FileClaimed { pipeline, id: &id, name, bytes: 100 });
+    telemetry.emit(Event::FileStarted { pipeline, id: &id, name, attempt: 1, trace_id: "", wait });
+    telemetry.emit(Event::FileProgress { pipeline, progress: Progress::Read { bytes: 100, rows: 4 } });
+    telemetry.emit(Event::FileProgress { pipeline, progress: Progress::Read { bytes: 50, rows: 2 } });
+    telemetry.emit(Event::FileProgress { pipeline, progress: Progress::Wrote { bytes: 60 } });
+    telemetry.emit(Event::FileLeftFlight { pipeline, rows: 4, bytes: 100 });
     let (reason, delay) = (RetryReason::Io, Duration::from_secs(1));
-    telemetry.emit(Event::FileRetried {
-        pipeline,
-        id: &id,
-        name,
-        reason,
-        message: "",
-        attempt: 1,
-        delay,
-    });
-    finish(
-        telemetry,
-        Outcome::Succeeded,
-        Some(&report(RowCounts {
-            read: 10,
-            written: 6,
-            rejected: 3,
-            dropped: 1,
-        })),
-    );
+    telemetry.emit(Event::FileRetried { pipeline, id: &id, name, reason, message: "", attempt: 1, delay });
+    finish(telemetry, Outcome::Succeeded, Some(&report(RowCounts { read: 10, written: 6, rejected: 3, dropped: 1 })));
     finish(telemetry, Outcome::Quarantined, None);
     telemetry.emit(Event::Backlog {
         pipeline,
@@ -181,40 +104,15 @@ fn a_busy_day(telemetry: &Telemetry) {
         oldest_in_flight: Some(AT),
     });
     telemetry.emit(Event::Quarantine { pipeline, files: 1 });
-    telemetry.emit(Event::Scanned {
-        pipeline,
-        at: AT,
-        missed: 1,
-    });
-    telemetry.emit(Event::ScanFailed {
-        pipeline,
-        message: "",
-    });
-    telemetry.emit(Event::Watch {
-        pipeline,
-        up: true,
-        message: "",
-    });
+    telemetry.emit(Event::Scanned { pipeline, at: AT, missed: 1 });
+    telemetry.emit(Event::ScanFailed { pipeline, message: "" });
+    telemetry.emit(Event::Watch { pipeline, up: true, message: "" });
     telemetry.emit(Event::WatchEvent { kind: "moved_to" });
     telemetry.emit(Event::WatchOverflow);
-    telemetry.emit(Event::Backpressure {
-        reason: "disk",
-        active: true,
-    });
-    telemetry.emit(Event::LedgerOperation {
-        op: "claim",
-        took,
-        failed: true,
-    });
-    telemetry.emit(Event::LedgerHolds {
-        files: &[("done", 3)],
-        bytes: 4096,
-    });
-    telemetry.emit(Event::Filesystem {
-        volume: "state",
-        free: 10,
-        size: 20,
-    });
+    telemetry.emit(Event::Backpressure { reason: "disk", active: true });
+    telemetry.emit(Event::LedgerOperation { op: "claim", took, failed: true });
+    telemetry.emit(Event::LedgerHolds { files: &[("done", 3)], bytes: 4096 });
+    telemetry.emit(Event::Filesystem { volume: "state", free: 10, size: 20 });
     telemetry.emit(Event::Restored {
         pipeline,
         last_success: None,
@@ -222,20 +120,9 @@ fn a_busy_day(telemetry: &Telemetry) {
         last_failure: None,
         last_arrival: None,
     });
-    telemetry.emit(Event::ConfigLoaded {
-        at: AT,
-        ok: true,
-        message: "",
-    });
-    telemetry.emit(Event::HttpRequest {
-        handler: "metrics",
-        code: 200,
-    });
-    telemetry.emit(Event::Error {
-        component: "publish",
-        kind: "archive",
-        message: "",
-    });
+    telemetry.emit(Event::ConfigLoaded { at: AT, ok: true, message: "" });
+    telemetry.emit(Event::HttpRequest { handler: "metrics", code: 200 });
+    telemetry.emit(Event::Error { component: "publish", kind: "archive", message: "" });
 }
 
 /// Every label set the catalogue promises for these pipelines.
@@ -243,36 +130,18 @@ fn promised(labels: &[Label], infos: &[PipelineInfo]) -> Vec<Vec<(&'static str, 
     let mut sets: Vec<Vec<(&'static str, String)>> = vec![Vec::new()];
     for label in labels {
         let grown = |set: &Vec<(&'static str, String)>| -> Vec<Vec<(&'static str, String)>> {
-            let before = set
-                .last()
-                .map(|(_, value)| value.as_str())
-                .unwrap_or_default();
+            let before = set.last().map(|(_, value)| value.as_str()).unwrap_or_default();
             let words: Vec<String> = match label.values {
                 Values::Pipeline => infos.iter().map(|info| info.name.clone()).collect(),
-                Values::Rule => infos
-                    .iter()
-                    .find(|info| info.name == before)
-                    .unwrap()
-                    .rules
-                    .clone(),
+                Values::Rule => infos.iter().find(|info| info.name == before).unwrap().rules.clone(),
                 Values::Set(words) => words().into_iter().map(str::to_owned).collect(),
                 Values::PerWord(pairs) => {
                     let (_, words) = pairs.iter().find(|(word, _)| *word == before).unwrap();
                     words.iter().map(|word| (*word).to_owned()).collect()
                 }
-                Values::Build => vec![
-                    BUILD
-                        .iter()
-                        .find(|(name, _)| *name == label.name)
-                        .unwrap()
-                        .1
-                        .to_owned(),
-                ],
+                Values::Build => vec![BUILD.iter().find(|(name, _)| *name == label.name).unwrap().1.to_owned()],
             };
-            words
-                .into_iter()
-                .map(|word| set.iter().cloned().chain([(label.name, word)]).collect())
-                .collect()
+            words.into_iter().map(|word| set.iter().cloned().chain([(label.name, word)]).collect()).collect()
         };
         sets = sets.iter().flat_map(grown).collect();
     }
@@ -285,44 +154,24 @@ fn every_promised_series_is_there_from_the_first_scrape_and_nothing_else() {
     let text = Telemetry::new(&infos).render();
     let found = samples(&text);
     let mut expected = BTreeSet::new();
-    for metric in Name::ALL
-        .iter()
-        .map(|name| name.metric())
-        .filter(|metric| metric.scope != Scope::OneShot)
-    {
+    for metric in Name::ALL.iter().map(|name| name.metric()).filter(|metric| metric.scope != Scope::OneShot) {
         if metric.name.starts_with("process_") {
             expected.insert(metric.name.to_owned());
             continue;
         }
         if metric.born == Born::Known {
-            assert!(
-                !text.contains(metric.name),
-                "{} is told before it is known",
-                metric.name
-            );
+            assert!(!text.contains(metric.name), "{} is told before it is known", metric.name);
             continue;
         }
         for set in promised(metric.labels, &infos) {
-            let labels: Vec<String> = set
-                .iter()
-                .map(|(name, value)| format!("{name}=\"{value}\""))
-                .collect();
+            let labels: Vec<String> = set.iter().map(|(name, value)| format!("{name}=\"{value}\"")).collect();
             let series = |suffix: &str, labels: &[String]| match labels {
                 [] => format!("{}{suffix}", metric.name),
                 _ => format!("{}{suffix}{{{}}}", metric.name, labels.join(",")),
             };
             if let Kind::Histogram(ladder) = metric.kind {
-                for le in ladder
-                    .bounds()
-                    .iter()
-                    .map(f64::to_string)
-                    .chain(["+Inf".to_owned()])
-                {
-                    let with_le: Vec<String> = labels
-                        .iter()
-                        .cloned()
-                        .chain([format!("le=\"{le}\"")])
-                        .collect();
+                for le in ladder.bounds().iter().map(f64::to_string).chain(["+Inf".to_owned()]) {
+                    let with_le: Vec<String> = labels.iter().cloned().chain([format!("le=\"{le}\"")]).collect();
                     expected.insert(series("_bucket", &with_le));
                 }
                 expected.extend([series("_sum", &labels), series("_count", &labels)]);
@@ -332,18 +181,11 @@ fn every_promised_series_is_there_from_the_first_scrape_and_nothing_else() {
         }
     }
     let found_names: BTreeSet<String> = found.keys().map(|series| (*series).to_owned()).collect();
-    let (missing, extra): (Vec<_>, Vec<_>) = (
-        expected.difference(&found_names).collect(),
-        found_names.difference(&expected).collect(),
-    );
-    assert!(
-        missing.is_empty() && extra.is_empty(),
-        "missing {missing:#?}, extra {extra:#?}"
-    );
+    let (missing, extra): (Vec<_>, Vec<_>) =
+        (expected.difference(&found_names).collect(), found_names.difference(&expected).collect());
+    assert!(missing.is_empty() && extra.is_empty(), "missing {missing:#?}, extra {extra:#?}");
     for (series, value) in found {
-        let told = ["_info", "freshness_objective", "process_"]
-            .iter()
-            .any(|part| series.contains(part));
+        let told = ["_info", "freshness_objective", "process_"].iter().any(|part| series.contains(part));
         assert!(told || value == 0.0, "{series} {value}");
     }
 }
@@ -358,30 +200,15 @@ fn the_text_is_sound_whatever_happened() {
     let mut families: Vec<&str> = Vec::new();
     let mut lines = text.lines().peekable();
     while let Some(line) = lines.next() {
-        let name = line
-            .strip_prefix("# HELP ")
-            .unwrap_or_else(|| panic!("HELP expected: {line}"));
+        let name = line.strip_prefix("# HELP ").unwrap_or_else(|| panic!("HELP expected: {line}"));
         let name = name.split_once(' ').unwrap().0;
-        let kind = lines
-            .next()
-            .unwrap()
-            .strip_prefix(&format!("# TYPE {name} "))
-            .unwrap();
-        assert!(
-            ["counter", "gauge", "histogram"].contains(&kind),
-            "{name} {kind}"
-        );
+        let kind = lines.next().unwrap().strip_prefix(&format!("# TYPE {name} ")).unwrap();
+        assert!(["counter", "gauge", "histogram"].contains(&kind), "{name} {kind}");
         families.push(name);
         while let Some(sample) = lines.next_if(|line| !line.starts_with('#')) {
             let series = sample.split(['{', ' ']).next().unwrap();
-            let suffix = series
-                .strip_prefix(name)
-                .unwrap_or_else(|| panic!("{sample} under {name}"));
-            let allowed: &[&str] = if kind == "histogram" {
-                &["_bucket", "_sum", "_count"]
-            } else {
-                &[""]
-            };
+            let suffix = series.strip_prefix(name).unwrap_or_else(|| panic!("{sample} under {name}"));
+            let allowed: &[&str] = if kind == "histogram" { &["_bucket", "_sum", "_count"] } else { &[""] };
             assert!(allowed.contains(&suffix), "{sample} under {name}");
         }
     }
@@ -401,94 +228,47 @@ fn every_metric_is_moved_by_some_event() {
         .filter(|(_, value)| *value != 0.0)
         .map(|(series, _)| series.split('{').next().unwrap())
         .collect();
-    for metric in Name::ALL
-        .iter()
-        .map(|name| name.metric())
-        .filter(|metric| metric.scope != Scope::OneShot)
-    {
+    for metric in Name::ALL.iter().map(|name| name.metric()).filter(|metric| metric.scope != Scope::OneShot) {
         let sampled = if matches!(metric.kind, Kind::Histogram(_)) {
             format!("{}_count", metric.name)
         } else {
             metric.name.to_owned()
         };
         // Draining gave way to ready, nobody set up logging here, and there is no latency objective.
-        let excused = [
-            "forebay_draining",
-            "forebay_log_events_total",
-            "forebay_latency_objective_seconds",
-        ];
-        assert!(
-            moved.contains(sampled.as_str()) || excused.contains(&metric.name),
-            "{} never moved",
-            metric.name
-        );
+        let excused = ["forebay_draining", "forebay_log_events_total", "forebay_latency_objective_seconds"];
+        assert!(moved.contains(sampled.as_str()) || excused.contains(&metric.name), "{} never moved", metric.name);
     }
-    assert_eq!(
-        samples(text).get("forebay_errors_total{component=\"telemetry\",kind=\"unknown_word\"}"),
-        Some(&0.0)
-    );
+    assert_eq!(samples(text).get("forebay_errors_total{component=\"telemetry\",kind=\"unknown_word\"}"), Some(&0.0));
 }
 
 #[test]
 fn numbers_land_where_they_belong() {
     let telemetry = fresh();
     a_busy_day(&telemetry);
-    finish(
-        &telemetry,
-        Outcome::Duplicate,
-        Some(&report(RowCounts {
-            read: 10,
-            written: 10,
-            ..RowCounts::default()
-        })),
-    );
+    finish(&telemetry, Outcome::Duplicate, Some(&report(RowCounts { read: 10, written: 10, ..RowCounts::default() })));
     let text = telemetry.render();
     let found = samples(&text);
     for (series, value) in [
         ("forebay_rows_read_total{pipeline=\"taxi\"}", 10.0),
         ("forebay_rows_written_total{pipeline=\"taxi\"}", 6.0),
         ("forebay_rows_dropped_total{pipeline=\"taxi\"}", 1.0),
-        (
-            "forebay_rows_rejected_total{pipeline=\"taxi\",reason=\"bad_type\"}",
-            3.0,
-        ),
+        ("forebay_rows_rejected_total{pipeline=\"taxi\",reason=\"bad_type\"}", 3.0),
         ("forebay_rows_read_total{pipeline=\"weather\"}", 0.0),
         ("forebay_rows_quarantined_total{pipeline=\"taxi\"}", 9.0),
-        (
-            "forebay_rule_violations_total{pipeline=\"taxi\",rule=\"positive_fare\"}",
-            5.0,
-        ),
-        (
-            "forebay_files_processed_total{pipeline=\"taxi\",outcome=\"duplicate\"}",
-            1.0,
-        ),
+        ("forebay_rule_violations_total{pipeline=\"taxi\",rule=\"positive_fare\"}", 5.0),
+        ("forebay_files_processed_total{pipeline=\"taxi\",outcome=\"duplicate\"}", 1.0),
         ("forebay_file_latency_seconds_count{pipeline=\"taxi\"}", 1.0),
         ("forebay_file_rows_count{pipeline=\"taxi\"}", 1.0),
         ("forebay_in_flight_rows{pipeline=\"taxi\"}", 2.0),
         ("forebay_in_flight_bytes{pipeline=\"taxi\"}", 50.0),
         ("forebay_read_bytes_total{pipeline=\"taxi\"}", 150.0),
-        (
-            "forebay_schema_drift_total{pipeline=\"taxi\",kind=\"extra\"}",
-            2.0,
-        ),
-        (
-            "forebay_stage_peak_rss_bytes{pipeline=\"taxi\",stage=\"parse\"}",
-            4096.0,
-        ),
-        (
-            "forebay_last_success_timestamp_seconds{pipeline=\"taxi\"}",
-            1.8e9,
-        ),
+        ("forebay_schema_drift_total{pipeline=\"taxi\",kind=\"extra\"}", 2.0),
+        ("forebay_stage_peak_rss_bytes{pipeline=\"taxi\",stage=\"parse\"}", 4096.0),
+        ("forebay_last_success_timestamp_seconds{pipeline=\"taxi\"}", 1.8e9),
         ("forebay_ledger_files{state=\"done\"}", 3.0),
         ("forebay_workers_busy", 1.0),
-        (
-            "forebay_errors_total{component=\"discover\",kind=\"symlink\"}",
-            1.0,
-        ),
-        (
-            "forebay_http_requests_total{handler=\"metrics\",code=\"200\"}",
-            1.0,
-        ),
+        ("forebay_errors_total{component=\"discover\",kind=\"symlink\"}", 1.0),
+        ("forebay_http_requests_total{handler=\"metrics\",code=\"200\"}", 1.0),
         ("forebay_draining", 1.0),
     ] {
         assert_eq!(found.get(series), Some(&value), "{series}");
@@ -500,66 +280,29 @@ fn numbers_land_where_they_belong() {
 #[test]
 fn what_is_not_in_the_catalogue_makes_no_series() {
     let telemetry = fresh();
-    let series = |text: &str| {
-        samples(text)
-            .into_keys()
-            .map(str::to_owned)
-            .collect::<Vec<_>>()
-    };
+    let series = |text: &str| samples(text).into_keys().map(str::to_owned).collect::<Vec<_>>();
     let before = series(&telemetry.render());
-    telemetry.emit(Event::Quarantine {
-        pipeline: "../../etc",
-        files: 3,
-    });
+    telemetry.emit(Event::Quarantine { pipeline: "../../etc", files: 3 });
     telemetry.emit(Event::WatchEvent { kind: "teleport" });
-    telemetry.emit(Event::Error {
-        component: "ledger",
-        kind: "gremlins",
-        message: "",
-    });
-    telemetry.emit(Event::Error {
-        component: "moon",
-        kind: "phase",
-        message: "",
-    });
+    telemetry.emit(Event::Error { component: "ledger", kind: "gremlins", message: "" });
+    telemetry.emit(Event::Error { component: "moon", kind: "phase", message: "" });
     let text = telemetry.render();
     assert_eq!(series(&text), before);
     let found = samples(&text);
-    assert_eq!(
-        found["forebay_errors_total{component=\"telemetry\",kind=\"unknown_word\"}"],
-        2.0
-    );
-    assert_eq!(
-        found["forebay_errors_total{component=\"ledger\",kind=\"other\"}"],
-        1.0
-    );
+    assert_eq!(found["forebay_errors_total{component=\"telemetry\",kind=\"unknown_word\"}"], 2.0);
+    assert_eq!(found["forebay_errors_total{component=\"ledger\",kind=\"other\"}"], 1.0);
 }
 
 #[test]
 fn a_sample_that_is_no_number_is_refused() {
     let telemetry = fresh();
     let mut odd = report(RowCounts::default());
-    odd.stages.insert(
-        Stage::Parse,
-        StageCost {
-            busy_seconds: f64::NAN,
-            peak_rss_bytes: 0,
-        },
-    );
-    odd.stages.insert(
-        Stage::Load,
-        StageCost {
-            busy_seconds: f64::INFINITY,
-            peak_rss_bytes: 0,
-        },
-    );
+    odd.stages.insert(Stage::Parse, StageCost { busy_seconds: f64::NAN, peak_rss_bytes: 0 });
+    odd.stages.insert(Stage::Load, StageCost { busy_seconds: f64::INFINITY, peak_rss_bytes: 0 });
     finish(&telemetry, Outcome::Succeeded, Some(&odd));
     let text = telemetry.render();
     assert!(!text.contains("NaN") && !text.contains("inf\n"), "{text}");
-    assert_eq!(
-        samples(&text)["forebay_stage_duration_seconds_count{pipeline=\"taxi\",stage=\"parse\"}"],
-        0.0
-    );
+    assert_eq!(samples(&text)["forebay_stage_duration_seconds_count{pipeline=\"taxi\",stage=\"parse\"}"], 0.0);
 }
 
 #[test]
@@ -567,12 +310,7 @@ fn no_scrape_sees_half_of_a_file() {
     const FILES: u32 = 400;
     let telemetry = fresh();
     let emitter = telemetry.clone();
-    let rows = RowCounts {
-        read: 9,
-        written: 4,
-        rejected: 3,
-        dropped: 2,
-    };
+    let rows = RowCounts { read: 9, written: 4, rejected: 3, dropped: 2 };
     let thread = std::thread::spawn(move || {
         for _ in 0..FILES {
             finish(&emitter, Outcome::Succeeded, Some(&report(rows)));
@@ -584,17 +322,10 @@ fn no_scrape_sees_half_of_a_file() {
         let found = samples(&text);
         let of = |metric: &str| -> f64 {
             let prefix = format!("forebay_rows_{metric}_total{{pipeline=\"taxi\"");
-            found
-                .iter()
-                .filter(|(series, _)| series.starts_with(&prefix))
-                .map(|(_, value)| *value)
-                .sum()
+            found.iter().filter(|(series, _)| series.starts_with(&prefix)).map(|(_, value)| *value).sum()
         };
         assert_eq!(of("read"), of("written") + of("rejected") + of("dropped"));
-        assert_eq!(
-            of("read") / 9.0,
-            found["forebay_files_processed_total{pipeline=\"taxi\",outcome=\"succeeded\"}"]
-        );
+        assert_eq!(of("read") / 9.0, found["forebay_files_processed_total{pipeline=\"taxi\",outcome=\"succeeded\"}"]);
         if over {
             assert_eq!(of("read"), f64::from(FILES) * 9.0);
             break;
@@ -624,9 +355,7 @@ fn masked(text: &str) -> String {
         if line.starts_with("process_") {
             shown.extend([series, " *\n"]);
         } else if line.starts_with("forebay_build_info{") {
-            shown.push_str(
-                "forebay_build_info{version=\"*\",revision=\"*\",rustc=\"*\",polars=\"*\"} 1\n",
-            );
+            shown.push_str("forebay_build_info{version=\"*\",revision=\"*\",rustc=\"*\",polars=\"*\"} 1\n");
         } else {
             shown.extend([line, "\n"]);
         }
@@ -640,22 +369,11 @@ fn the_first_scrape_is_the_golden_one() {
     let shown = masked(&Telemetry::new(&[pipeline("taxi")]).render());
     if std::env::var_os("FOREBAY_UPDATE").is_some() {
         use std::io::Write as _;
-        std::fs::File::create(path)
-            .unwrap()
-            .write_all(shown.as_bytes())
-            .unwrap();
+        std::fs::File::create(path).unwrap().write_all(shown.as_bytes()).unwrap();
     }
     let golden = std::fs::read_to_string(path).unwrap();
-    let changed: Vec<_> = golden
-        .lines()
-        .zip(shown.lines())
-        .filter(|(golden, shown)| golden != shown)
-        .take(5)
-        .collect();
-    assert!(
-        golden == shown,
-        "tests/it/golden/metrics.txt differs, run once with FOREBAY_UPDATE=1: {changed:#?}"
-    );
+    let changed: Vec<_> = golden.lines().zip(shown.lines()).filter(|(golden, shown)| golden != shown).take(5).collect();
+    assert!(golden == shown, "tests/it/golden/metrics.txt differs, run once with FOREBAY_UPDATE=1: {changed:#?}");
 }
 
 #[test]
@@ -673,25 +391,13 @@ fn promtool_finds_no_fault() {
     let mut promtool = match started {
         Ok(promtool) => promtool,
         Err(error) => {
-            assert!(
-                std::env::var_os("FOREBAY_REQUIRE_TOOLS").is_none(),
-                "promtool is required: {error}"
-            );
+            assert!(std::env::var_os("FOREBAY_REQUIRE_TOOLS").is_none(), "promtool is required: {error}");
             eprintln!("LEFT OUT: promtool not installed");
             return;
         }
     };
-    promtool
-        .stdin
-        .take()
-        .unwrap()
-        .write_all(telemetry.render().as_bytes())
-        .unwrap();
+    promtool.stdin.take().unwrap().write_all(telemetry.render().as_bytes()).unwrap();
     let output = promtool.wait_with_output().unwrap();
-    let told = format!(
-        "{}{}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
+    let told = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success() && told.trim().is_empty(), "{told}");
 }

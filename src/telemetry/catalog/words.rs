@@ -5,98 +5,43 @@ use super::{Label, Values};
 /// Makes a label of a closed set of the vocabulary.
 macro_rules! all_of {
     ($label:literal, $set:ident) => {
-        Label {
-            name: $label,
-            values: Values::Set(|| $set::ALL.iter().map(|value| value.as_str()).collect()),
-        }
+        Label { name: $label, values: Values::Set(|| $set::ALL.iter().map(|value| value.as_str()).collect()) }
     };
 }
 pub(super) use all_of;
 
 /// Resources work may wait for.
-pub(super) const BACKPRESSURE: Label = Label {
-    name: "reason",
-    values: Values::Set(|| vec!["memory", "disk", "output"]),
-};
+pub(super) const BACKPRESSURE: Label =
+    Label { name: "reason", values: Values::Set(|| vec!["memory", "disk", "output"]) };
 
 /// Kinds of file events.
-pub(super) const WATCH_EVENTS: Label = Label {
-    name: "kind",
-    values: Values::Set(|| vec!["create", "close_write", "moved_to", "remove", "other"]),
-};
+pub(super) const WATCH_EVENTS: Label =
+    Label { name: "kind", values: Values::Set(|| vec!["create", "close_write", "moved_to", "remove", "other"]) };
 
 /// States of a file in the ledger.
 pub(super) const LEDGER_STATES: Label = Label {
     name: "state",
-    values: Values::Set(|| {
-        vec![
-            "claimed",
-            "staged",
-            "published",
-            "archiving",
-            "quarantining",
-            "done",
-        ]
-    }),
+    values: Values::Set(|| vec!["claimed", "staged", "published", "archiving", "quarantining", "done"]),
 };
 
 /// Operations on the ledger.
 pub(super) const LEDGER_OPS: Label = Label {
     name: "op",
-    values: Values::Set(|| {
-        vec![
-            "open", "claim", "attempt", "stage", "publish", "finish", "query",
-        ]
-    }),
+    values: Values::Set(|| vec!["open", "claim", "attempt", "stage", "publish", "finish", "query", "checkpoint"]),
 };
 
 /// Volumes forebay stands on.
-pub(super) const VOLUMES: Label = Label {
-    name: "volume",
-    values: Values::Set(|| vec!["input", "output", "state"]),
-};
+pub(super) const VOLUMES: Label = Label { name: "volume", values: Values::Set(|| vec!["input", "output", "state"]) };
 
 /// Levels of log lines.
-pub(super) const LEVELS: Label = Label {
-    name: "level",
-    values: Values::Set(|| vec!["error", "warn", "info", "debug", "trace"]),
-};
+pub(super) const LEVELS: Label =
+    Label { name: "level", values: Values::Set(|| vec!["error", "warn", "info", "debug", "trace"]) };
 
 /// What may fail outside a file's outcome: per component, the kinds.
 pub const ERROR_KINDS: &[(&str, &[&str])] = &[
-    (
-        "discover",
-        &[
-            "scan",
-            "watch",
-            "symlink",
-            "directory",
-            "fifo",
-            "device",
-            "socket",
-            "unreadable",
-            "hard_link",
-            "other",
-        ],
-    ),
-    (
-        "ledger",
-        &[
-            "open", "claim", "attempt", "stage", "publish", "finish", "query", "other",
-        ],
-    ),
-    (
-        "publish",
-        &[
-            "claim",
-            "begin",
-            "publish",
-            "archive",
-            "quarantine",
-            "recover",
-            "other",
-        ],
-    ),
+    ("discover", &["scan", "watch", "symlink", "directory", "fifo", "device", "socket", "unreadable", "other"]),
+    ("ledger", &["open", "claim", "attempt", "stage", "publish", "finish", "query", "checkpoint", "other"]),
+    ("publish", &["claim", "begin", "publish", "archive", "quarantine", "recover", "other"]),
     ("storage", &["io", "disk_full", "other"]),
     ("http", &["accept", "view", "render", "other"]),
     ("worker", &["panic", "other"]),
@@ -106,14 +51,8 @@ pub const ERROR_KINDS: &[(&str, &[&str])] = &[
 
 /// The two labels of `errors_total`.
 pub(super) const COMPONENTS: [Label; 2] = [
-    Label {
-        name: "component",
-        values: Values::Set(|| ERROR_KINDS.iter().map(|(word, _)| *word).collect()),
-    },
-    Label {
-        name: "kind",
-        values: Values::PerWord(ERROR_KINDS),
-    },
+    Label { name: "component", values: Values::Set(|| ERROR_KINDS.iter().map(|(word, _)| *word).collect()) },
+    Label { name: "kind", values: Values::PerWord(ERROR_KINDS) },
 ];
 
 /// Handlers of the HTTP server, and the status codes each may answer with.
@@ -131,13 +70,8 @@ pub const HANDLER_CODES: &[(&str, &[&str])] = &[
 ];
 
 /// The handler.
-pub(super) const HANDLERS: Label = Label {
-    name: "handler",
-    values: Values::Set(|| HANDLER_CODES.iter().map(|(word, _)| *word).collect()),
-};
+pub(super) const HANDLERS: Label =
+    Label { name: "handler", values: Values::Set(|| HANDLER_CODES.iter().map(|(word, _)| *word).collect()) };
 
 /// The status code.
-pub(super) const CODES: Label = Label {
-    name: "code",
-    values: Values::PerWord(HANDLER_CODES),
-};
+pub(super) const CODES: Label = Label { name: "code", values: Values::PerWord(HANDLER_CODES) };
