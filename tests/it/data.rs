@@ -86,7 +86,7 @@ fn a_taxi_month_gives_the_counts_of_an_independent_scan() {
     assert_eq!(published.rows(), scan.rows);
     for rule in ["positive_fare", "ends_after_start", "in_new_york"] {
         let expected = scan.by_rule.get(rule).copied().unwrap_or(0);
-        assert_eq!(published.manifest["rejects"]["by_rule"][rule], expected, "{rule}");
+        assert_eq!(published.manifest["rejects_by_rule"][rule], expected, "{rule}");
     }
     let hourly = read_parquet(&published.path.join("hourly.parquet"));
     assert_eq!(hourly.height(), scan.trips_by_hour.len());

@@ -101,8 +101,8 @@ fn rules_reject_drop_and_warn_in_their_order() {
     assert_eq!(column(&rows, "id"), ["3", "4", "5"], "a null passes, as in SQL's CHECK");
     assert_eq!(rows.get_column_names_str(), ["id", "amount", "at", "day", "twice", "four_times"]);
     assert_eq!(rejects(&published.path), [(1, 2, None, "rule".to_owned(), Some("positive".to_owned()))]);
-    assert_eq!(published.manifest["rejects"]["by_rule"]["positive"], 1, "{}", published.manifest);
-    assert_eq!(published.manifest["rejects"]["by_reason"]["rule"], 1);
+    assert_eq!(published.manifest["rejects_by_rule"]["positive"], 1, "{}", published.manifest);
+    assert_eq!(published.manifest["rejects"]["rule"], 1);
 }
 
 #[test]
