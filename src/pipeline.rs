@@ -142,3 +142,6 @@ fn report(
 fn no_rejects() -> BTreeMap<RejectReason, u64> {
     RejectReason::ALL.iter().map(|reason| (*reason, 0)).collect()
 }
+
+#[cfg(test)]
+mod tests;
