@@ -1,16 +1,36 @@
 //! Configuration: one TOML file, from raw text to validated values.
 //!
 //! [`load`] reads a file and returns either a [`Config`] whose every value is sound, or every error of the file at once,
-//! each with its key, line and a hint. Nothing outside this module sees raw TOML, and nothing here touches a data folder.
+//! each with its key, line and a hint. Nothing outside this module sees raw TOML. Only [`check_folders`] looks at data
+//! folders, and nothing here changes one.
 
-use std::collections::BTreeMap;
+mod columns;
+mod csv;
+mod decode;
+mod error;
+mod folders;
+mod format;
+mod logic;
+mod pipeline;
+mod read;
+mod schema;
+pub mod values;
+
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use error::{ConfigError, ConfigErrors, nearest};
+pub use folders::check_folders;
+pub use read::{load, parse};
+pub use schema::json_schema;
+
 /// A whole configuration, validated.
 #[derive(Debug, Clone)]
 pub struct Config {
+    /// The file it was read from, absolute.
+    pub file: PathBuf,
     /// Address of the HTTP endpoint.
     pub listen: std::net::SocketAddr,
     /// Whether `POST /-/reload` is allowed.
@@ -140,6 +160,22 @@ pub struct Column {
     pub decimal_comma: bool,
 }
 
+impl Column {
+    /// Returns a text column that may be null, must be present, and is read as it stands.
+    #[must_use]
+    pub fn plain(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            aliases: Vec::new(),
+            kind: ColumnType::String,
+            nullable: true,
+            optional: false,
+            trim: false,
+            decimal_comma: false,
+        }
+    }
+}
+
 /// A column's type, with what is needed to read it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ColumnType {
@@ -181,6 +217,24 @@ pub enum ColumnType {
     },
 }
 
+impl fmt::Display for ColumnType {
+    /// Writes the type as a configuration names it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::String => f.pad("string"),
+            Self::Bool => f.pad("bool"),
+            Self::Int(bits) => write!(f, "int{bits}"),
+            Self::UInt(bits) => write!(f, "uint{bits}"),
+            Self::Float32 => f.pad("float32"),
+            Self::Float64 => f.pad("float64"),
+            Self::Decimal { precision, scale } => write!(f, "decimal({precision},{scale})"),
+            Self::Date { .. } => f.pad("date"),
+            Self::Time { .. } => f.pad("time"),
+            Self::Datetime { .. } => f.pad("datetime"),
+        }
+    }
+}
+
 /// One entry of `[pipelines.X.derive]`.
 #[derive(Debug, Clone)]
 pub struct Derive {
@@ -195,7 +249,7 @@ pub struct Derive {
 /// One entry of `[pipelines.X.rules]`.
 #[derive(Debug, Clone)]
 pub struct Rule {
-    /// Its name: a metric label, so `[a-z0-9_]+`.
+    /// Its name: a metric label, so `[A-Za-z0-9_]+`, at most 64 characters.
     pub name: String,
     /// Its SQL text.
     pub sql: String,
