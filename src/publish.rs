@@ -328,6 +328,6 @@ fn trace_id() -> String {
 #[cfg(test)]
 mod crash_tests;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::{AdmitError, Arrival, Claim, Found, Opened, open_regular};
 use crate::config::{OnSuccess, Pipeline};
 use crate::job::{FileId, FileStamp};
-use crate::ledger::{FileRow, FileState, Intent, Ledger};
+use crate::ledger::{FileRow, FileState, Intent, Ledger, LedgerError};
 use crate::storage::{EntryKind, Storage, StorageError};
 
 /// Returns the folder of an inbox in which claimed files lie, each in a directory named after its id.
@@ -127,7 +127,11 @@ pub fn put_back(
     pipeline: &Pipeline,
     row: &FileRow,
 ) -> Result<PutBack, AdmitError> {
-    if row.in_place || row.state != FileState::Claimed {
+    if row.state != FileState::Claimed {
+        let (id, found) = (row.id.clone(), row.state);
+        return Err(LedgerError::State { id, found, wanted: FileState::Claimed }.into());
+    }
+    if row.in_place {
         ledger.forget(&row.id)?;
         return Ok(PutBack::InInbox);
     }

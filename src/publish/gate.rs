@@ -137,9 +137,9 @@ fn parquet_rows(path: &Path) -> Result<Option<u64>, PublishError> {
     }
 }
 
-/// Whether a Parquet file was written to its end.
-pub(super) fn is_whole_parquet(path: &Path) -> bool {
-    matches!(parquet_rows(path), Ok(Some(_)))
+/// Whether a Parquet file was written to its end and holds anything.
+pub(super) fn has_rows(path: &Path) -> bool {
+    matches!(parquet_rows(path), Ok(Some(1..)))
 }
 
 /// What lies below a directory.

@@ -167,10 +167,10 @@ impl Publisher {
         Ok(done)
     }
 
-    /// Keeps the rejected rows of a refused file beside it, if the job lived to write them to their end.
+    /// Keeps the rejected rows of a refused file beside it, if there are any and the job lived to write them to their end.
     fn save_rejects(&self, staging: &Path, target: &Path) -> Result<(), PublishError> {
         let rejects = staging.join(REJECTS);
-        if self.storage.stat(&rejects)?.is_none() || !gate::is_whole_parquet(&rejects) {
+        if self.storage.stat(&rejects)?.is_none() || !gate::has_rows(&rejects) {
             return Ok(());
         }
         self.storage.sync_file(&rejects)?;
