@@ -1,0 +1,454 @@
+//! The candidates of one inbox: what is known of each name until it is claimed. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Action, Now, Rules, Tell};
+use crate::discover::{Name, Settle, Sighting, Verdict};
+use crate::job::{DiscoverySource, FileId, FileStamp, Timestamp};
+
+/// What an inbox wants: actions, looks (gathered into one action), and times to be woken at.
+#[derive(Debug, Default)]
+pub(super) struct Wants {
+    pub(super) actions: Vec<Action>,
+    pub(super) looks: Vec<Name>,
+    pub(super) wakes: Vec<(Duration, Name)>,
+}
+
+#[derive(Debug, Clone)]
+struct Candidate {
+    first_seen: Timestamp,
+    source: DiscoverySource,
+    /// An event spoke of it.
+    hinted: bool,
+    /// It was told of as discovered.
+    told: bool,
+    /// When the newest look taken in began: older ones that come late are dropped.
+    seen_at: Duration,
+    /// A look is under way, asked for at this time.
+    looking: Option<Duration>,
+    /// An event came while a look or a claim was under way or while the file was being processed in place.
+    again: bool,
+    /// Claims that failed in a row.
+    claim_failures: u32,
+    settle: Option<Settle>,
+    phase: Phase,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Phase {
+    /// Known by name only.
+    New,
+    /// Seen; may still grow.
+    Settling,
+    /// Whole, but its marker is missing.
+    Unmarked,
+    /// Whole.
+    Ready,
+    /// Whole, but its claim failed: not before this time.
+    Held(Duration),
+    /// Being claimed.
+    Claiming,
+    /// Being processed where it lies (`on_success = "keep"`).
+    Taken(FileId),
+    /// Done with, still where it lies (`on_success = "keep"`).
+    Kept,
+    /// No regular file.
+    NotAFile(&'static str),
+}
+
+/// Oldest first: first seen, then last written, then by name.
+type Order = (Timestamp, i64, Name);
+
+/// The candidates of one inbox.
+#[derive(Debug, Clone)]
+pub(super) struct Inbox {
+    pub(super) rules: Rules,
+    candidates: BTreeMap<Name, Candidate>,
+    ready: BTreeSet<Order>,
+    claiming: usize,
+    missed: u64,
+    /// Names that left while a scan was under way: it may have seen them just before.
+    left: BTreeMap<Name, Duration>,
+    scanning: bool,
+}
+
+impl Inbox {
+    pub(super) const fn new(rules: Rules) -> Self {
+        Self {
+            rules,
+            candidates: BTreeMap::new(),
+            ready: BTreeSet::new(),
+            claiming: 0,
+            missed: 0,
+            left: BTreeMap::new(),
+            scanning: false,
+        }
+    }
+
+    pub(super) const fn claiming(&self) -> usize {
+        self.claiming
+    }
+
+    pub(super) fn has_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    /// Returns number, bytes and first seen of the oldest of the files that are not claimed yet.
+    pub(super) fn pending(&self) -> (u64, u64, Option<Timestamp>) {
+        let mut sum = (0, 0, None::<Timestamp>);
+        for candidate in self.candidates.values() {
+            let waits = match candidate.phase {
+                Phase::Settling | Phase::Unmarked | Phase::Ready | Phase::Held(_) | Phase::Claiming => true,
+                Phase::New | Phase::Taken(_) | Phase::Kept | Phase::NotAFile(_) => false,
+            };
+            if let (true, Some(settle)) = (waits, &candidate.settle) {
+                sum.0 += 1;
+                sum.1 += settle.stamp().size;
+                sum.2 = Some(sum.2.map_or(candidate.first_seen, |oldest| oldest.min(candidate.first_seen)));
+            }
+        }
+        sum
+    }
+
+    /// An event spoke of `name`.
+    pub(super) fn hint(&mut self, name: &Name, now: Now, wants: &mut Wants) {
+        let Some(candidate) = self.candidates.get_mut(name) else {
+            let candidate = Candidate { hinted: true, ..Candidate::new(DiscoverySource::Event, now) };
+            self.candidates.entry(Arc::clone(name)).or_insert(candidate).look(name, now, wants);
+            return;
+        };
+        candidate.hinted = true;
+        match candidate.phase {
+            // The look of its waiting time finds any change, and a claim compares the stamps.
+            Phase::Settling | Phase::Ready | Phase::Held(_) => {}
+            Phase::Claiming | Phase::Taken(_) => candidate.again = true,
+            Phase::New | Phase::Unmarked | Phase::Kept | Phase::NotAFile(_) if candidate.looking.is_some() => {
+                candidate.again = true;
+            }
+            Phase::New | Phase::Unmarked | Phase::Kept | Phase::NotAFile(_) => candidate.look(name, now, wants),
+        }
+    }
+
+    /// A look at `name` is done.
+    pub(super) fn looked(&mut self, name: &Name, sighting: Sighting, taken: Duration, now: Now, wants: &mut Wants) {
+        let Some(candidate) = self.candidates.get_mut(name) else { return };
+        // A look asked for before this candidate was known shows an earlier file of that name.
+        if candidate.looking.is_some_and(|asked| taken < asked) {
+            return;
+        }
+        candidate.looking = None;
+        let again = std::mem::take(&mut candidate.again);
+        let in_our_hands = matches!(candidate.phase, Phase::Claiming | Phase::Taken(_));
+        candidate.again = again && in_our_hands;
+        self.sight(name, sighting, taken, DiscoverySource::Event, now, wants);
+        if again && !in_our_hands {
+            self.hint(name, now, wants);
+        }
+        // Only a look that came too late leaves a name as it was.
+        if let Some(candidate) = self.candidates.get_mut(name).filter(|candidate| candidate.phase == Phase::New) {
+            candidate.look(name, now, wants);
+        }
+    }
+
+    /// A full scan begins.
+    pub(super) const fn scan_begins(&mut self) {
+        self.scanning = true;
+    }
+
+    /// A full scan failed: nothing is known.
+    pub(super) fn scan_failed(&mut self) {
+        self.scanning = false;
+        self.left.clear();
+    }
+
+    /// A full scan is done: what it did not see is gone.
+    pub(super) fn scanned(
+        &mut self,
+        seen: &[(Name, Sighting)],
+        taken: Duration,
+        source: DiscoverySource,
+        now: Now,
+        wants: &mut Wants,
+    ) {
+        for (name, sighting) in seen {
+            if !self.candidates.contains_key(name) {
+                if self.left.get(name).is_some_and(|left| taken <= *left) {
+                    continue;
+                }
+                self.candidates.insert(Arc::clone(name), Candidate::new(source, now));
+            }
+            self.sight(name, *sighting, taken, source, now, wants);
+        }
+        let listed: BTreeSet<&Name> = seen.iter().map(|(name, _)| name).collect();
+        let gone = |(name, candidate): (&Name, &Candidate)| {
+            let unseen = candidate.looking.is_none() && candidate.seen_at < taken && !listed.contains(name);
+            unseen.then(|| Arc::clone(name))
+        };
+        let gone: Vec<Name> = self.candidates.iter().filter_map(gone).collect();
+        for name in gone {
+            self.sight(&name, Sighting::Gone, taken, source, now, wants);
+        }
+        self.scan_failed();
+        let missed = std::mem::take(&mut self.missed);
+        let pipeline = Arc::clone(&self.rules.pipeline);
+        wants.actions.push(Action::Tell(Tell::Scanned { pipeline, missed }));
+    }
+
+    /// Takes in what one look showed.
+    fn sight(
+        &mut self,
+        name: &Name,
+        sighting: Sighting,
+        taken: Duration,
+        source: DiscoverySource,
+        now: Now,
+        wants: &mut Wants,
+    ) {
+        let Some(candidate) = self.candidates.get_mut(name) else { return };
+        if taken < candidate.seen_at || matches!(candidate.phase, Phase::Claiming | Phase::Taken(_)) {
+            return;
+        }
+        candidate.seen_at = taken;
+        match sighting {
+            Sighting::Gone if candidate.looking.is_some() => {}
+            Sighting::Gone => {
+                self.unready(name);
+                self.candidates.remove(name);
+            }
+            Sighting::NotAFile(kind) => {
+                self.unready(name);
+                self.not_a_file(name, kind, wants);
+            }
+            Sighting::File { stamp, marked } => self.sight_file(name, stamp, marked, source, taken, now, wants),
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one look, spelled out")]
+    fn sight_file(
+        &mut self,
+        name: &Name,
+        stamp: FileStamp,
+        marked: bool,
+        source: DiscoverySource,
+        taken: Duration,
+        now: Now,
+        wants: &mut Wants,
+    ) {
+        let Some(candidate) = self.candidates.get_mut(name) else { return };
+        let known = candidate.settle.map(|settle| settle.stamp());
+        if candidate.phase == Phase::Kept && known == Some(stamp) {
+            candidate.hinted = false;
+            return;
+        }
+        if matches!(candidate.phase, Phase::Kept | Phase::NotAFile(_)) {
+            let source = if candidate.hinted { DiscoverySource::Event } else { source };
+            *candidate = Candidate {
+                hinted: candidate.hinted,
+                looking: candidate.looking,
+                seen_at: taken,
+                ..Candidate::new(source, now)
+            };
+        }
+        let wait = self.rules.settle;
+        let verdict = if let Some(settle) = &mut candidate.settle {
+            settle.look(stamp, taken, now.monotonic, wait)
+        } else {
+            candidate.settle = Some(Settle::first(stamp, now.monotonic));
+            if wait.is_zero() { Verdict::Whole } else { Verdict::Wait(now.monotonic + wait) }
+        };
+        if !std::mem::replace(&mut candidate.told, true) {
+            let pipeline = Arc::clone(&self.rules.pipeline);
+            let (source, at) = (candidate.source, candidate.first_seen);
+            let discovered = Tell::Discovered { pipeline, name: Arc::clone(name), bytes: stamp.size, source, at };
+            wants.actions.push(Action::Tell(discovered));
+        }
+        self.judge(name, known, verdict, marked, wants);
+    }
+
+    fn judge(&mut self, name: &Name, known: Option<FileStamp>, verdict: Verdict, marked: bool, wants: &mut Wants) {
+        let Some(candidate) = self.candidates.get_mut(name) else { return };
+        let Some(settle) = candidate.settle else { return };
+        let was_ready = candidate.phase == Phase::Ready;
+        let place = |stamp: FileStamp| (candidate.first_seen, stamp.mtime_ns, Arc::clone(name));
+        // The place in the queue names the modification time: leave the old place.
+        let (old, new) = (known.map(place), place(settle.stamp()));
+        candidate.phase = match verdict {
+            Verdict::Wait(until) => {
+                wants.wakes.push((until, Arc::clone(name)));
+                Phase::Settling
+            }
+            Verdict::Whole if !marked => Phase::Unmarked,
+            Verdict::Whole if matches!(candidate.phase, Phase::Held(_)) => return,
+            Verdict::Whole => Phase::Ready,
+        };
+        let is_ready = candidate.phase == Phase::Ready;
+        if is_ready && candidate.source == DiscoverySource::Scan && !std::mem::replace(&mut candidate.hinted, true) {
+            self.missed += 1;
+        }
+        if was_ready && let Some(old) = old {
+            self.ready.remove(&old);
+        }
+        if is_ready {
+            self.ready.insert(new);
+        }
+    }
+
+    fn unready(&mut self, name: &Name) {
+        if let Some(candidate) = self.candidates.get(name)
+            && let Some(settle) = candidate.settle
+        {
+            self.ready.remove(&(candidate.first_seen, settle.stamp().mtime_ns, Arc::clone(name)));
+        }
+    }
+
+    /// Something else than a file lies there.
+    pub(super) fn not_a_file(&mut self, name: &Name, kind: &'static str, wants: &mut Wants) {
+        let Some(candidate) = self.candidates.get_mut(name) else { return };
+        if candidate.phase != Phase::NotAFile(kind) {
+            let pipeline = Arc::clone(&self.rules.pipeline);
+            wants.actions.push(Action::Tell(Tell::Ignored { pipeline, name: Arc::clone(name), kind }));
+        }
+        candidate.phase = Phase::NotAFile(kind);
+        candidate.settle = None;
+        candidate.hinted = false;
+    }
+
+    /// A waiting time of `name` is over.
+    pub(super) fn wake(&mut self, name: &Name, now: Now, wants: &mut Wants) {
+        let Some(candidate) = self.candidates.get_mut(name) else { return };
+        match (&candidate.phase, candidate.settle) {
+            (Phase::Settling, Some(settle)) if settle.due(self.rules.settle) <= now.monotonic => {
+                candidate.look(name, now, wants);
+            }
+            (Phase::Held(until), Some(settle)) if *until <= now.monotonic => {
+                candidate.phase = Phase::Ready;
+                self.ready.insert((candidate.first_seen, settle.stamp().mtime_ns, Arc::clone(name)));
+            }
+            _ => {}
+        }
+    }
+
+    /// Begins the claim of the oldest whole file.
+    pub(super) fn claim(&mut self) -> Option<Action> {
+        let (first_seen, _, name) = self.ready.pop_first()?;
+        let candidate = self.candidates.get_mut(&name)?;
+        candidate.phase = Phase::Claiming;
+        self.claiming += 1;
+        let stamp = candidate.settle?.stamp();
+        Some(Action::Claim { pipeline: Arc::clone(&self.rules.pipeline), name, stamp, first_seen })
+    }
+
+    /// Ends a claim. Returns false if none was under way.
+    pub(super) fn end_claim(&mut self, name: &Name) -> bool {
+        let claiming = self.candidates.get_mut(name).filter(|candidate| candidate.phase == Phase::Claiming);
+        let Some(candidate) = claiming else { return false };
+        candidate.phase = Phase::New;
+        self.claiming -= 1;
+        true
+    }
+
+    /// The claim succeeded: the file is no candidate any more, or is taken in place.
+    pub(super) fn claimed(&mut self, name: &Name, id: &FileId, now: Now, wants: &mut Wants) {
+        if self.rules.keep {
+            if let Some(candidate) = self.candidates.get_mut(name) {
+                candidate.phase = Phase::Taken(id.clone());
+            }
+        } else {
+            self.leave(name, now, wants);
+        }
+    }
+
+    /// The file is gone from the inbox; an event that came meanwhile speaks of another one.
+    pub(super) fn leave(&mut self, name: &Name, now: Now, wants: &mut Wants) {
+        if self.scanning {
+            self.left.insert(Arc::clone(name), now.monotonic);
+        }
+        if self.candidates.remove(name).is_some_and(|candidate| candidate.again) {
+            self.hint(name, now, wants);
+        }
+    }
+
+    /// The file changed, or came back from processing: look, and let it settle anew.
+    pub(super) fn look_anew(&mut self, name: &Name, first_seen: Option<Timestamp>, now: Now, wants: &mut Wants) {
+        self.unready(name);
+        let fresh = Candidate { told: true, ..Candidate::new(DiscoverySource::Event, now) };
+        let candidate = self.candidates.entry(Arc::clone(name)).or_insert(fresh);
+        // Another file of that name is on its way out of the inbox: look when it has left. (One taken in place is the
+        // very file that comes back.)
+        if candidate.phase == Phase::Claiming {
+            candidate.again = true;
+            return;
+        }
+        candidate.phase = Phase::New;
+        candidate.settle = None;
+        candidate.again = false;
+        candidate.first_seen = first_seen.unwrap_or(candidate.first_seen);
+        candidate.look(name, now, wants);
+    }
+
+    /// A claim failed. Returns how often in a row.
+    pub(super) fn claim_failures(&mut self, name: &Name) -> u32 {
+        self.candidates.get_mut(name).map_or(0, |candidate| {
+            candidate.claim_failures += 1;
+            candidate.claim_failures
+        })
+    }
+
+    /// Holds a file back until the time given.
+    pub(super) fn hold(&mut self, name: &Name, until: Duration, wants: &mut Wants) {
+        if let Some(candidate) = self.candidates.get_mut(name) {
+            candidate.phase = Phase::Held(until);
+            wants.wakes.push((until, Arc::clone(name)));
+        }
+    }
+
+    /// An earlier run took the file in place and this one goes on with it.
+    pub(super) fn recovered(&mut self, name: &Name, id: &FileId, now: Now) {
+        if self.rules.keep {
+            let taken = Candidate { phase: Phase::Taken(id.clone()), ..Candidate::new(DiscoverySource::Startup, now) };
+            self.candidates.insert(Arc::clone(name), taken);
+        }
+    }
+
+    /// The file is done with and stays where it is.
+    pub(super) fn keep(&mut self, name: &Name, stamp: Option<FileStamp>, now: Now, wants: &mut Wants) {
+        if stamp.is_some() && !self.candidates.contains_key(name) {
+            self.candidates.insert(Arc::clone(name), Candidate::new(DiscoverySource::Startup, now));
+        }
+        let Some(candidate) = self.candidates.get_mut(name) else { return };
+        if let Some(stamp) = stamp {
+            candidate.settle = Some(Settle::first(stamp, now.monotonic));
+        }
+        candidate.phase = Phase::Kept;
+        candidate.hinted = false;
+        if std::mem::take(&mut candidate.again) {
+            self.hint(name, now, wants);
+        }
+    }
+}
+
+impl Candidate {
+    const fn new(source: DiscoverySource, now: Now) -> Self {
+        Self {
+            first_seen: now.wall,
+            source,
+            hinted: false,
+            told: false,
+            seen_at: Duration::ZERO,
+            looking: None,
+            again: false,
+            claim_failures: 0,
+            settle: None,
+            phase: Phase::New,
+        }
+    }
+
+    fn look(&mut self, name: &Name, now: Now, wants: &mut Wants) {
+        if self.looking.is_none() {
+            self.looking = Some(now.monotonic);
+            wants.looks.push(Arc::clone(name));
+        }
+    }
+}

@@ -1,0 +1,530 @@
+//! The engine's state and its one way in: `apply`. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::disk::DiskWait;
+use super::inbox::{Inbox, Wants};
+use super::work::{Phase, Work, Works};
+use super::{Action, ClaimResult, Claimed, Disposition, Event, RetryPolicy, Tell, dispose};
+use crate::discover::Name;
+use crate::job::{DiscoverySource, FileId, JobError, RetryReason, Timestamp};
+
+/// Shortest time between the starts of two scans of one inbox, however many events are lost.
+const SCAN_GAP: Duration = Duration::from_secs(1);
+
+/// Claimed files a pipeline may hold. If every attempt fails, the other files stay in the inbox, untouched.
+const MAX_CLAIMED: usize = 64;
+
+/// The time, by both clocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Now {
+    /// Never goes back: waiting times.
+    pub monotonic: Duration,
+    /// For people: first seen, started.
+    pub wall: Timestamp,
+}
+
+/// What the engine needs to know of a pipeline.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rules {
+    /// Its name.
+    pub pipeline: Arc<str>,
+    /// Unchanged this long: whole.
+    pub settle: Duration,
+    /// Time between full scans.
+    pub scan_interval: Duration,
+    /// Files stay in the inbox (`on_success = "keep"`).
+    pub keep: bool,
+}
+
+/// What holds for all pipelines together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Files in flight at once.
+    pub workers: usize,
+    /// How often and how soon to try again.
+    pub retry: RetryPolicy,
+}
+
+/// The queue of one pipeline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Backlog {
+    /// Files seen and not started.
+    pub pending: u64,
+    /// Their bytes.
+    pub pending_bytes: u64,
+    /// First seen of the oldest of them.
+    pub oldest_pending: Option<Timestamp>,
+    /// Files in flight.
+    pub in_flight: u64,
+    /// Start of the oldest of them.
+    pub oldest_in_flight: Option<Timestamp>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Timer {
+    Scan(Arc<str>),
+    Candidate(Arc<str>, Name),
+    Work(FileId),
+    /// The disk wait of some pipeline is over: schedule.
+    Disk,
+}
+
+#[derive(Debug, Clone)]
+struct Lane {
+    inbox: Inbox,
+    disk: DiskWait,
+    /// When the scan under way, or the last one, began.
+    scan_began: Option<Duration>,
+    scanning: bool,
+    scan_due: Duration,
+    first_scan_done: bool,
+}
+
+/// Where the engine is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Life {
+    /// Told what was kept and recovered; does nothing yet.
+    Before,
+    Going,
+    /// Begins nothing new.
+    Draining,
+}
+
+/// Everything the engine knows.
+#[derive(Debug, Clone)]
+pub struct State {
+    limits: Limits,
+    lanes: BTreeMap<Arc<str>, Lane>,
+    /// Whose turn it is next to start and to claim.
+    start_turn: Option<Arc<str>>,
+    claim_turn: Option<Arc<str>>,
+    works: Works,
+    timers: BTreeSet<(Duration, Timer)>,
+    jitter: fastrand::Rng,
+    life: Life,
+    told_first_scans: bool,
+    told_disk_wait: bool,
+}
+
+impl State {
+    /// Builds the state before anything is known. `seed` only spreads retries.
+    #[must_use]
+    pub fn new(rules: Vec<Rules>, limits: Limits, seed: u64) -> Self {
+        let lane = |rules: Rules| {
+            let lane = Lane {
+                inbox: Inbox::new(rules.clone()),
+                disk: DiskWait::default(),
+                scan_began: None,
+                scanning: false,
+                scan_due: Duration::ZERO,
+                first_scan_done: false,
+            };
+            (rules.pipeline, lane)
+        };
+        Self {
+            limits,
+            lanes: rules.into_iter().map(lane).collect(),
+            start_turn: None,
+            claim_turn: None,
+            works: Works::default(),
+            timers: BTreeSet::new(),
+            jitter: fastrand::Rng::with_seed(seed),
+            life: Life::Before,
+            told_first_scans: false,
+            told_disk_wait: false,
+        }
+    }
+
+    /// Takes in an event and returns what to do now.
+    pub fn apply(&mut self, event: Event, now: Now) -> Vec<Action> {
+        let mut out = Vec::new();
+        self.handle(event, now, &mut out);
+        if self.life == Life::Going {
+            self.fire(now, &mut out);
+            self.schedule(now, &mut out);
+        }
+        let waits = self.lanes.values().any(|lane| lane.disk.is_active());
+        if std::mem::replace(&mut self.told_disk_wait, waits) != waits {
+            out.push(Action::Tell(Tell::DiskWait { active: waits }));
+        }
+        out
+    }
+
+    /// Returns when to send [`Event::Tick`], by the monotonic clock.
+    #[must_use]
+    pub fn next_wake(&self) -> Option<Duration> {
+        self.timers.first().filter(|_| self.life == Life::Going).map(|(at, _)| *at)
+    }
+
+    /// Returns the files in flight.
+    #[must_use]
+    pub const fn in_flight(&self) -> usize {
+        self.works.in_flight()
+    }
+
+    /// Returns whether, while draining, nothing is under way any more.
+    #[must_use]
+    pub fn is_drained(&self) -> bool {
+        self.life == Life::Draining
+            && self.in_flight() == 0
+            && self.lanes.values().all(|lane| lane.inbox.claiming() == 0)
+    }
+
+    /// Returns the queue of `pipeline`. Walks over its candidates.
+    #[must_use]
+    pub fn backlog(&self, pipeline: &str) -> Backlog {
+        let Some(lane) = self.lanes.get(pipeline) else { return Backlog::default() };
+        let (pending, pending_bytes, oldest_pending) = lane.inbox.pending();
+        let mut backlog = Backlog { pending, pending_bytes, oldest_pending, in_flight: 0, oldest_in_flight: None };
+        let earlier = |known: &mut Option<Timestamp>, at| *known = Some(known.map_or(at, |known| known.min(at)));
+        for work in self.works.of(pipeline) {
+            if let Phase::Running { since, .. } = work.phase {
+                backlog.in_flight += 1;
+                earlier(&mut backlog.oldest_in_flight, since);
+            } else {
+                backlog.pending += 1;
+                backlog.pending_bytes += work.bytes;
+                earlier(&mut backlog.oldest_pending, work.arrived_at);
+            }
+        }
+        backlog
+    }
+
+    fn handle(&mut self, event: Event, now: Now, out: &mut Vec<Action>) {
+        match event {
+            Event::Tick => {}
+            Event::Begin => self.begin(now),
+            Event::Drain => self.life = Life::Draining,
+            Event::Hint { pipeline, name } => {
+                self.inbox(&pipeline, out, |inbox, wants| inbox.hint(&name, now, wants));
+            }
+            Event::Rescan { pipeline } => self.rescan(&pipeline, now),
+            Event::Looked { pipeline, taken, seen } => self.inbox(&pipeline, out, |inbox, wants| {
+                for (name, sighting) in seen {
+                    inbox.looked(&name, sighting, taken, now, wants);
+                }
+            }),
+            Event::Scanned { pipeline, taken, seen } => {
+                let Some(first) = self.scan_ended(&pipeline, taken) else { return };
+                let source = if first { DiscoverySource::Startup } else { DiscoverySource::Scan };
+                self.inbox(&pipeline, out, |inbox, wants| inbox.scanned(&seen, taken, source, now, wants));
+                self.plan_scan(&pipeline, now, out);
+            }
+            Event::ScanFailed { pipeline, taken, message } => {
+                let Some(_) = self.scan_ended(&pipeline, taken) else { return };
+                self.inbox(&pipeline, out, |inbox, _| inbox.scan_failed());
+                out.push(Action::Tell(Tell::ScanFailed { pipeline: Arc::clone(&pipeline), message }));
+                self.plan_scan(&pipeline, now, out);
+            }
+            Event::Kept { pipeline, name, stamp } => {
+                self.inbox(&pipeline, out, |inbox, wants| inbox.keep(&name, Some(stamp), now, wants));
+            }
+            Event::Recovered { pipeline, name, claimed } => {
+                self.inbox(&pipeline, out, |inbox, _| inbox.recovered(&name, &claimed.id, now));
+                self.take_in(pipeline, name, &claimed, now);
+            }
+            Event::ClaimDone { pipeline, name, result } => self.claim_done(pipeline, name, result, now, out),
+            Event::Finished { id } => self.finished(&id, now, out),
+            Event::Failed { id, error } => self.failed(id, error, now, out),
+            Event::Concluded { id, held } => self.concluded(&id, held, now, out),
+            Event::Stuck { id, settled, disk_full, message } => {
+                self.stuck(id, settled, disk_full, message, now, out);
+            }
+        }
+    }
+
+    /// Lets the inbox of `pipeline` do something and carries over what it wants.
+    fn inbox(&mut self, pipeline: &Arc<str>, out: &mut Vec<Action>, act: impl FnOnce(&mut Inbox, &mut Wants)) {
+        let Some(lane) = self.lanes.get_mut(pipeline) else { return };
+        let mut wants = Wants::default();
+        act(&mut lane.inbox, &mut wants);
+        out.append(&mut wants.actions);
+        let timer = |(at, name)| (at, Timer::Candidate(Arc::clone(pipeline), name));
+        self.timers.extend(wants.wakes.into_iter().map(timer));
+        if !wants.looks.is_empty() && self.life == Life::Going {
+            out.push(Action::Look { pipeline: Arc::clone(pipeline), names: wants.looks });
+        }
+    }
+
+    fn begin(&mut self, now: Now) {
+        self.life = Life::Going;
+        for (pipeline, lane) in &mut self.lanes {
+            lane.scan_due = now.monotonic;
+            self.timers.insert((now.monotonic, Timer::Scan(Arc::clone(pipeline))));
+        }
+    }
+
+    fn rescan(&mut self, pipeline: &Arc<str>, now: Now) {
+        let Some(lane) = self.lanes.get_mut(pipeline) else { return };
+        let earliest = lane.scan_began.map_or(now.monotonic, |began| now.monotonic.max(began + SCAN_GAP));
+        // While a scan is under way its end makes the plan, and keeps an earlier time.
+        lane.scan_due = if lane.scanning { earliest } else { lane.scan_due.min(earliest) };
+        self.timers.insert((lane.scan_due, Timer::Scan(Arc::clone(pipeline))));
+    }
+
+    /// Returns whether the scan that ended was the first; `None` for an echo of an earlier one.
+    fn scan_ended(&mut self, pipeline: &str, taken: Duration) -> Option<bool> {
+        let lane = self.lanes.get_mut(pipeline).filter(|lane| lane.scanning)?;
+        lane.scan_began.filter(|began| taken >= *began)?;
+        lane.scanning = false;
+        Some(!std::mem::replace(&mut lane.first_scan_done, true))
+    }
+
+    fn plan_scan(&mut self, pipeline: &Arc<str>, now: Now, out: &mut Vec<Action>) {
+        if let Some(lane) = self.lanes.get_mut(pipeline) {
+            let regular = now.monotonic + lane.inbox.rules.scan_interval;
+            // A rescan asked for during this scan has set an earlier time.
+            let asked = Some(lane.scan_due).filter(|due| lane.scan_began.is_some_and(|began| *due > began));
+            lane.scan_due = asked.map_or(regular, |asked| asked.min(regular));
+            self.timers.insert((lane.scan_due, Timer::Scan(Arc::clone(pipeline))));
+        }
+        let all = self.lanes.values().all(|lane| lane.first_scan_done);
+        if all && !std::mem::replace(&mut self.told_first_scans, true) {
+            out.push(Action::Tell(Tell::FirstScanDone));
+        }
+    }
+
+    /// Does what the times that have come ask for.
+    fn fire(&mut self, now: Now, out: &mut Vec<Action>) {
+        let mut names: BTreeMap<Arc<str>, Vec<Name>> = BTreeMap::new();
+        while self.timers.first().is_some_and(|(at, _)| *at <= now.monotonic) {
+            match self.timers.pop_first() {
+                Some((_, Timer::Candidate(pipeline, name))) => names.entry(pipeline).or_default().push(name),
+                Some((_, Timer::Scan(pipeline))) => self.scan(pipeline, now, out),
+                Some((_, Timer::Work(id))) => self.works.wake(&id, now.monotonic),
+                Some((_, Timer::Disk)) | None => {}
+            }
+        }
+        for (pipeline, names) in names {
+            self.inbox(&pipeline, out, |inbox, wants| {
+                for name in names {
+                    inbox.wake(&name, now, wants);
+                }
+            });
+        }
+    }
+
+    fn scan(&mut self, pipeline: Arc<str>, now: Now, out: &mut Vec<Action>) {
+        let Some(lane) = self.lanes.get_mut(&pipeline) else { return };
+        if !lane.scanning && lane.scan_due <= now.monotonic {
+            lane.scanning = true;
+            lane.scan_began = Some(now.monotonic);
+            lane.inbox.scan_begins();
+            out.push(Action::Scan { pipeline });
+        }
+    }
+
+    /// Starts and claims as much as the limits allow.
+    fn schedule(&mut self, now: Now, out: &mut Vec<Action>) {
+        while self.works.in_flight() < self.limits.workers {
+            let may = |pipeline: &Arc<str>, lane: &Lane| {
+                self.works.startable(pipeline) > 0 && lane.disk.allows(now.monotonic)
+            };
+            let Some(pipeline) = next_turn(&self.lanes, self.start_turn.as_ref(), may) else { break };
+            self.start_turn = Some(Arc::clone(&pipeline));
+            let Some((id, ending)) = self.works.start(&pipeline, now.wall) else { break };
+            if let Some(lane) = self.lanes.get_mut(&pipeline) {
+                lane.disk.begin();
+            }
+            out.push(match ending {
+                None => Action::Start { id },
+                Some(disposition) => Action::Conclude { id, disposition },
+            });
+        }
+        while self.on_hand(now) < self.limits.workers {
+            let may = |pipeline: &Arc<str>, lane: &Lane| {
+                let claimed = self.works.count(pipeline) + lane.inbox.claiming();
+                let room = if lane.disk.is_active() { claimed == 0 } else { claimed < MAX_CLAIMED };
+                room && lane.inbox.has_ready() && lane.disk.allows(now.monotonic)
+            };
+            let Some(pipeline) = next_turn(&self.lanes, self.claim_turn.as_ref(), may) else { break };
+            self.claim_turn = Some(Arc::clone(&pipeline));
+            let Some(lane) = self.lanes.get_mut(&pipeline) else { break };
+            let Some(claim) = lane.inbox.claim() else { break };
+            lane.disk.begin();
+            out.push(claim);
+        }
+    }
+
+    /// Returns how many files are claimed, or being claimed, and could start at once: enough to keep the workers busy.
+    fn on_hand(&self, now: Now) -> usize {
+        let of = |(pipeline, lane): (&Arc<str>, &Lane)| {
+            let startable = if lane.disk.allows(now.monotonic) { self.works.startable(pipeline) } else { 0 };
+            startable + lane.inbox.claiming()
+        };
+        self.lanes.iter().map(of).sum()
+    }
+
+    fn claim_done(&mut self, pipeline: Arc<str>, name: Name, result: ClaimResult, now: Now, out: &mut Vec<Action>) {
+        let Some(lane) = self.lanes.get_mut(&pipeline) else { return };
+        if !lane.inbox.end_claim(&name) {
+            return;
+        }
+        lane.disk.undecided();
+        let delay = match &result {
+            ClaimResult::Failed { disk_full, .. } => {
+                let failures = lane.inbox.claim_failures(&name);
+                let own = self.limits.retry.delay(failures, self.jitter.u64(..));
+                if *disk_full { self.disk_full(&pipeline, now) } else { own }
+            }
+            ClaimResult::Claimed(_)
+            | ClaimResult::Changed
+            | ClaimResult::Vanished
+            | ClaimResult::NotAFile(_)
+            | ClaimResult::AlreadyDone => Duration::ZERO,
+        };
+        self.inbox(&pipeline, out, |inbox, wants| match &result {
+            ClaimResult::Claimed(Claimed { id, .. }) => inbox.claimed(&name, id, now, wants),
+            ClaimResult::Changed => inbox.look_anew(&name, None, now, wants),
+            ClaimResult::Vanished => inbox.leave(&name, now, wants),
+            ClaimResult::NotAFile(kind) => inbox.not_a_file(&name, kind, wants),
+            ClaimResult::AlreadyDone => inbox.keep(&name, None, now, wants),
+            ClaimResult::Failed { .. } => inbox.hold(&name, now.monotonic + delay, wants),
+        });
+        match result {
+            ClaimResult::Claimed(claimed) => self.take_in(pipeline, name, &claimed, now),
+            ClaimResult::Failed { message, .. } => {
+                out.push(Action::Tell(Tell::ClaimFailed { pipeline, name, message, delay }));
+            }
+            ClaimResult::Changed | ClaimResult::Vanished | ClaimResult::NotAFile(_) | ClaimResult::AlreadyDone => {}
+        }
+    }
+
+    /// A claimed file waits for its turn.
+    fn take_in(&mut self, pipeline: Arc<str>, name: Name, claimed: &Claimed, now: Now) {
+        if self.works.get(&claimed.id).is_none() {
+            self.works.insert(claimed.id.clone(), Work::new(pipeline, name, claimed));
+            self.wake_after(&claimed.id, now, claimed.delay);
+        }
+    }
+
+    /// A disk is full: `pipeline` waits. Returns for how long.
+    fn disk_full(&mut self, pipeline: &str, now: Now) -> Duration {
+        let jitter = self.jitter.u64(..);
+        let Some(lane) = self.lanes.get_mut(pipeline) else { return Duration::ZERO };
+        let until = lane.disk.full(now.monotonic, &self.limits.retry, jitter);
+        self.timers.insert((until, Timer::Disk));
+        until.saturating_sub(now.monotonic)
+    }
+
+    fn finished(&mut self, id: &FileId, now: Now, out: &mut Vec<Action>) {
+        if self.works.running(id).is_none() {
+            return;
+        }
+        let Some(work) = self.works.remove(id) else { return };
+        if let Some(lane) = self.lanes.get_mut(&work.pipeline) {
+            lane.disk.lift();
+        }
+        self.left_in_place(&work, now, out);
+    }
+
+    /// A file that was processed where it lies is done with.
+    fn left_in_place(&mut self, work: &Work, now: Now, out: &mut Vec<Action>) {
+        self.inbox(&work.pipeline, out, |inbox, wants| {
+            if inbox.rules.keep {
+                inbox.keep(&work.name, None, now, wants);
+            }
+        });
+    }
+
+    fn failed(&mut self, id: FileId, error: JobError, now: Now, out: &mut Vec<Action>) {
+        let jitter = self.jitter.u64(..);
+        let Some(work) = self.works.running(&id) else { return };
+        let Phase::Running { since, ending: None } = work.phase else { return };
+        let (mut disposition, tally) = dispose(error, work.tally, &self.limits.retry, jitter);
+        work.tally = tally;
+        work.stuck = 0;
+        work.phase = Phase::Running { since, ending: Some(disposition.clone()) };
+        let pipeline = Arc::clone(&work.pipeline);
+        if let Disposition::Retry { reason, delay, message, .. } = &mut disposition {
+            if *reason == RetryReason::DiskFull {
+                *delay = self.disk_full(&pipeline, now);
+            }
+            let tell = Tell::Retried { id: id.clone(), reason: *reason, message: message.clone(), delay: *delay };
+            out.push(Action::Tell(tell));
+        }
+        out.push(Action::Conclude { id, disposition });
+    }
+
+    fn concluded(&mut self, id: &FileId, held: bool, now: Now, out: &mut Vec<Action>) {
+        let Some(work) = self.works.running(id) else { return };
+        let Phase::Running { ending: Some(disposition), .. } = work.phase.clone() else { return };
+        work.stuck = 0;
+        let pipeline = Arc::clone(&work.pipeline);
+        if let Disposition::Retry { delay, .. } = disposition {
+            self.wait(id, now, delay);
+        } else if disposition == Disposition::Abandon {
+            self.wait(id, now, Duration::ZERO);
+        } else if held {
+            let settle = self.lanes.get(&pipeline).map_or(Duration::ZERO, |lane| lane.inbox.rules.settle);
+            self.wait(id, now, settle);
+        } else if let Some(work) = self.works.remove(id) {
+            match disposition {
+                Disposition::PutBack { .. } => self.inbox(&pipeline, out, |inbox, wants| {
+                    inbox.look_anew(&work.name, Some(work.arrived_at), now, wants);
+                }),
+                Disposition::Forget { .. } => {
+                    self.inbox(&pipeline, out, |inbox, wants| {
+                        if inbox.rules.keep {
+                            inbox.leave(&work.name, now, wants);
+                        }
+                    });
+                }
+                Disposition::Quarantine(_)
+                | Disposition::Empty(_)
+                | Disposition::GiveUp { .. }
+                | Disposition::Retry { .. }
+                | Disposition::Abandon => self.left_in_place(&work, now, out),
+            }
+        }
+        if let Some(lane) = self.lanes.get_mut(&pipeline) {
+            lane.disk.undecided();
+        }
+    }
+
+    fn stuck(&mut self, id: FileId, settled: bool, disk_full: bool, message: String, now: Now, out: &mut Vec<Action>) {
+        let jitter = self.jitter.u64(..);
+        let Some(work) = self.works.running(&id) else { return };
+        let Phase::Running { ending, .. } = work.phase.clone() else { return };
+        work.stuck += 1;
+        work.unconcluded = ending.filter(|_| !settled);
+        let own = self.limits.retry.delay(work.stuck, jitter);
+        let pipeline = Arc::clone(&work.pipeline);
+        let delay = if disk_full { self.disk_full(&pipeline, now) } else { own };
+        // A full disk is the pipeline's wait: the file itself may go on as soon as that is over.
+        self.wait(&id, now, if disk_full { Duration::ZERO } else { delay });
+        if let Some(lane) = self.lanes.get_mut(&pipeline).filter(|_| !disk_full) {
+            lane.disk.undecided();
+        }
+        out.push(Action::Tell(Tell::Stuck { id, message, delay }));
+    }
+
+    /// Takes a file out of flight for `delay`.
+    fn wait(&mut self, id: &FileId, now: Now, delay: Duration) {
+        self.works.park(id, now.monotonic + delay);
+        self.wake_after(id, now, delay);
+    }
+
+    fn wake_after(&mut self, id: &FileId, now: Now, delay: Duration) {
+        let until = now.monotonic + delay;
+        if delay.is_zero() {
+            self.works.wake(id, now.monotonic);
+        } else {
+            self.timers.insert((until, Timer::Work(id.clone())));
+        }
+    }
+}
+
+/// Returns the next pipeline after `last` for which `may` holds: turn and turn about.
+fn next_turn(
+    lanes: &BTreeMap<Arc<str>, Lane>,
+    last: Option<&Arc<str>>,
+    may: impl Fn(&Arc<str>, &Lane) -> bool,
+) -> Option<Arc<str>> {
+    let after = lanes.iter().filter(|(pipeline, _)| last.is_none_or(|last| *pipeline > last));
+    let upto = lanes.iter().filter(|(pipeline, _)| last.is_some_and(|last| *pipeline <= last));
+    after.chain(upto).find(|(pipeline, lane)| may(pipeline, lane)).map(|(pipeline, _)| Arc::clone(pipeline))
+}

@@ -1,0 +1,5 @@
+//! The engine against a small world of inboxes, workers and faults, in any order of events.
+
+mod properties;
+mod scenarios;
+mod world;

@@ -1,0 +1,268 @@
+//! One test per thing that happens to a file.
+
+use std::time::Duration;
+
+use super::world::{Fate, World, name, pipeline};
+use crate::discover::Sighting;
+use crate::engine::{Action, Event, Tell};
+use crate::job::{DiscoverySource, FileStamp};
+
+fn world() -> World {
+    let mut world = World::new(1, 2, false);
+    world.apply(Event::Begin);
+    finish_effects(&mut world);
+    world
+}
+
+fn finish_effects(world: &mut World) {
+    while !world.effects.is_empty() {
+        world.carry_out(0, Fate::Good);
+    }
+}
+
+fn hint(world: &mut World, file: &str) {
+    world.apply(Event::Hint { pipeline: pipeline(0), name: name(file) });
+}
+
+fn secs(secs: u64) -> Duration {
+    Duration::from_secs(secs)
+}
+
+/// Brings a file to the point where its attempt is under way.
+fn started(world: &mut World, file: &str) {
+    world.drop_file(pipeline(0), name(file));
+    hint(world, file);
+    world.carry_out(0, Fate::Good);
+    world.advance(secs(3));
+    while !matches!(world.effects[0], Action::Start { .. }) {
+        world.carry_out(0, Fate::Good);
+    }
+}
+
+#[test]
+fn a_hinted_file_is_claimed_as_soon_as_it_has_settled() {
+    let mut world = world();
+    world.drop_file(pipeline(0), name("a.csv"));
+    hint(&mut world, "a.csv");
+    assert!(matches!(world.effects[..], [Action::Look { .. }]));
+    let seen_at = world.clock;
+    world.carry_out(0, Fate::Good);
+    let wake = world.state.next_wake().unwrap();
+    let waited = wake.checked_sub(seen_at).unwrap();
+    assert!(waited < secs(2) + Duration::from_millis(1), "woken {waited:?} after the look");
+    world.clock = wake;
+    world.apply(Event::Tick);
+    world.carry_out(0, Fate::Good);
+    assert!(matches!(world.effects[..], [Action::Claim { .. }]));
+    finish_effects(&mut world);
+    assert_eq!(world.done.len(), 1);
+}
+
+#[test]
+fn a_file_that_grows_is_not_claimed() {
+    let mut world = world();
+    for _ in 0..20 {
+        world.drop_file(pipeline(0), name("a.csv"));
+        hint(&mut world, "a.csv");
+        world.advance(secs(1));
+        finish_effects(&mut world);
+    }
+    assert!(world.claims.is_empty());
+    assert_eq!(world.state.backlog("p0").pending, 1);
+    world.settle_down();
+    assert_eq!(world.done.len(), 1);
+    let discovered = world.tells.iter().filter(|tell| matches!(tell, Tell::Discovered { .. })).count();
+    assert_eq!(discovered, 1, "one file is discovered once, however often it changes");
+}
+
+#[test]
+fn a_file_without_an_event_is_found_by_the_scan_and_counted_as_missed() {
+    let mut world = world();
+    world.drop_file(pipeline(0), name("a.csv"));
+    world.settle_down();
+    world.advance(secs(31));
+    finish_effects(&mut world);
+    let source = |tell: &Tell| if let Tell::Discovered { source, .. } = tell { Some(*source) } else { None };
+    assert_eq!(world.tells.iter().find_map(source), Some(DiscoverySource::Scan));
+    let missed = |tell: &Tell| {
+        if let Tell::Scanned { missed, .. } = tell { *missed } else { 0 }
+    };
+    assert_eq!(world.tells.iter().map(missed).sum::<u64>(), 1);
+}
+
+#[test]
+fn files_of_the_first_scan_are_not_missed() {
+    let mut world = World::new(1, 2, false);
+    world.drop_file(pipeline(0), name("a.csv"));
+    world.apply(Event::Begin);
+    world.settle_down();
+    world.advance(secs(31));
+    finish_effects(&mut world);
+    assert!(world.tells.iter().all(|tell| !matches!(tell, Tell::Scanned { missed: 1.., .. })));
+    assert!(world.tells.contains(&Tell::FirstScanDone));
+}
+
+#[test]
+fn something_that_is_no_file_is_told_once_and_may_become_one() {
+    let mut world = world();
+    let dir = vec![(name("x.csv"), Sighting::NotAFile("directory"))];
+    for _ in 0..3 {
+        hint(&mut world, "x.csv");
+        world.effects.clear();
+        world.apply(Event::Looked { pipeline: pipeline(0), taken: world.clock, seen: dir.clone() });
+    }
+    let ignored = |tell: &&Tell| matches!(tell, Tell::Ignored { kind: "directory", .. });
+    assert_eq!(world.tells.iter().filter(ignored).count(), 1);
+    world.drop_file(pipeline(0), name("x.csv"));
+    world.settle_down();
+    assert_eq!(world.done.len(), 1);
+}
+
+#[test]
+fn a_whole_file_waits_for_its_marker() {
+    let mut world = world();
+    let stamp = FileStamp { dev: 1, ino: 1, size: 1, mtime_ns: 1 };
+    let see = |world: &mut World, marked| {
+        world.effects.clear();
+        let seen = vec![(name("a.csv"), Sighting::File { stamp, marked })];
+        world.apply(Event::Looked { pipeline: pipeline(0), taken: world.clock, seen });
+    };
+    hint(&mut world, "a.csv");
+    see(&mut world, false);
+    world.advance(secs(3));
+    see(&mut world, false);
+    assert!(world.claims.is_empty());
+    hint(&mut world, "a.csv");
+    see(&mut world, true);
+    assert_eq!(world.claims.len(), 1);
+}
+
+#[test]
+fn a_claimed_file_seen_by_a_scan_that_began_before_is_no_new_file() {
+    let mut world = world();
+    world.drop_file(pipeline(0), name("a.csv"));
+    hint(&mut world, "a.csv");
+    world.carry_out(0, Fate::Good);
+    world.advance(secs(3));
+    world.carry_out(0, Fate::Good);
+    let seen =
+        vec![(name("a.csv"), Sighting::File { stamp: world.disk.values().next().copied().unwrap(), marked: true })];
+    world.apply(Event::Rescan { pipeline: pipeline(0) });
+    let taken = world.clock;
+    let scan = world.effects.iter().position(|effect| matches!(effect, Action::Scan { .. })).unwrap();
+    world.effects.remove(scan);
+    finish_effects(&mut world);
+    assert_eq!(world.done.len(), 1);
+    world.apply(Event::Scanned { pipeline: pipeline(0), taken, seen });
+    let discovered = world.tells.iter().filter(|tell| matches!(tell, Tell::Discovered { .. })).count();
+    assert_eq!((discovered, world.state.backlog("p0").pending), (1, 0));
+}
+
+#[test]
+fn a_full_disk_holds_back_its_pipeline_only_and_heals() {
+    let mut world = World::new(2, 2, false);
+    for file in ["a.csv", "b.csv", "c.csv"] {
+        world.drop_file(pipeline(0), name(file));
+    }
+    world.drop_file(pipeline(1), name("z.csv"));
+    world.apply(Event::Begin);
+    for _ in 0..200 {
+        while !world.effects.is_empty() {
+            let full = if let Action::Start { id } = &world.effects[0] { &*world.claimed[id].0 == "p0" } else { false };
+            world.carry_out(0, if full { Fate::DiskFull } else { Fate::Good });
+        }
+        let Some(wake) = world.state.next_wake() else { break };
+        world.clock = wake;
+        world.apply(Event::Tick);
+    }
+    assert_eq!(world.done.len(), 1, "the other pipeline went on");
+    assert!(world.tells.contains(&Tell::DiskWait { active: true }));
+    assert!(world.starts.values().sum::<u32>() > 10, "it keeps trying");
+    assert!(world.gave_up.is_empty());
+    world.settle_down();
+    assert_eq!(world.done.len(), 4);
+    assert_eq!(
+        world.tells.iter().rfind(|tell| matches!(tell, Tell::DiskWait { .. })),
+        Some(&Tell::DiskWait { active: false })
+    );
+}
+
+#[test]
+fn a_full_disk_at_the_claim_holds_back_too() {
+    let mut world = world();
+    world.drop_file(pipeline(0), name("a.csv"));
+    hint(&mut world, "a.csv");
+    world.carry_out(0, Fate::Good);
+    world.advance(secs(3));
+    world.carry_out(0, Fate::Good);
+    world.carry_out(0, Fate::DiskFull);
+    assert!(world.tells.contains(&Tell::DiskWait { active: true }));
+    world.settle_down();
+    assert_eq!(world.done.len(), 1);
+    assert!(world.tells.contains(&Tell::DiskWait { active: false }));
+}
+
+#[test]
+fn draining_begins_nothing_new_and_ends_when_all_is_done() {
+    let mut world = world();
+    started(&mut world, "a.csv");
+    world.drop_file(pipeline(0), name("b.csv"));
+    world.apply(Event::Drain);
+    assert!(!world.state.is_drained());
+    hint(&mut world, "b.csv");
+    world.apply(Event::Rescan { pipeline: pipeline(0) });
+    world.advance(secs(100));
+    assert!(matches!(world.effects[..], [Action::Start { .. }]), "{:?}", world.effects);
+    world.carry_out(0, Fate::Good);
+    assert!(world.state.is_drained());
+    assert_eq!(world.state.next_wake(), None);
+}
+
+#[test]
+fn a_failure_while_draining_is_concluded_but_not_tried_again() {
+    let mut world = world();
+    started(&mut world, "a.csv");
+    world.apply(Event::Drain);
+    world.carry_out(0, Fate::Io);
+    assert!(!world.state.is_drained(), "the attempt must be put away first");
+    world.carry_out(0, Fate::Good);
+    assert!(world.state.is_drained());
+    assert!(world.effects.is_empty());
+}
+
+#[test]
+fn kept_files_are_taken_once_per_content() {
+    let mut world = World::new(1, 2, true);
+    world.drop_file(pipeline(0), name("old.csv"));
+    let stamp = world.disk[&(pipeline(0), name("old.csv"))];
+    world.apply(Event::Kept { pipeline: pipeline(0), name: name("old.csv"), stamp });
+    world.drop_file(pipeline(0), name("new.csv"));
+    world.apply(Event::Begin);
+    for _ in 0..20 {
+        finish_effects(&mut world);
+        world.advance(secs(10));
+    }
+    assert_eq!(world.claims, [(pipeline(0), name("new.csv"))]);
+    world.drop_file(pipeline(0), name("old.csv"));
+    hint(&mut world, "old.csv");
+    for _ in 0..5 {
+        finish_effects(&mut world);
+        world.advance(secs(10));
+    }
+    assert_eq!(world.claims.len(), 2);
+}
+
+#[test]
+fn two_hundred_thousand_files_are_taken_in_well_under_a_second_each_step() {
+    let mut world = World::new(1, 2, false);
+    for number in 0..200_000 {
+        world.drop_file(pipeline(0), name(&format!("{number:06}.csv")));
+    }
+    world.apply(Event::Begin);
+    world.carry_out(0, Fate::Good);
+    world.advance(secs(3));
+    assert!(matches!(&world.effects[..], [Action::Look { names, .. }] if names.len() == 200_000));
+    world.carry_out(0, Fate::Good);
+    assert_eq!(world.state.backlog("p0").pending, 200_000);
+    assert_eq!(world.claims.len(), 2, "no more are claimed than the workers can use");
+}

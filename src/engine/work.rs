@@ -1,0 +1,139 @@
+//! Claimed files: those that wait for a worker, and those in flight. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Claimed, Disposition, Tally};
+use crate::discover::Name;
+use crate::job::{FileId, Timestamp};
+
+/// One claimed file.
+#[derive(Debug, Clone)]
+pub(super) struct Work {
+    pub(super) pipeline: Arc<str>,
+    pub(super) name: Name,
+    pub(super) bytes: u64,
+    pub(super) arrived_at: Timestamp,
+    pub(super) tally: Tally,
+    /// How often in a row its step got stuck.
+    pub(super) stuck: u32,
+    /// How the last attempt ends, if that could not be carried out yet.
+    pub(super) unconcluded: Option<Disposition>,
+    pub(super) phase: Phase,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Phase {
+    /// May start from this time on.
+    Waiting { not_before: Duration },
+    /// An attempt is under way, or its end.
+    Running { since: Timestamp, ending: Option<Disposition> },
+}
+
+impl Work {
+    pub(super) fn new(pipeline: Arc<str>, name: Name, claimed: &Claimed) -> Self {
+        Self {
+            pipeline,
+            name,
+            bytes: claimed.bytes,
+            arrived_at: claimed.arrived_at,
+            tally: claimed.tally,
+            stuck: 0,
+            unconcluded: None,
+            phase: Phase::Waiting { not_before: Duration::ZERO },
+        }
+    }
+
+    pub(super) const fn in_flight(&self) -> bool {
+        matches!(self.phase, Phase::Running { .. })
+    }
+}
+
+/// All claimed files, and per pipeline those that may start, oldest first.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Works {
+    all: BTreeMap<FileId, Work>,
+    startable: BTreeMap<Arc<str>, BTreeSet<(Timestamp, FileId)>>,
+    count: BTreeMap<Arc<str>, usize>,
+    in_flight: usize,
+}
+
+impl Works {
+    pub(super) const fn in_flight(&self) -> usize {
+        self.in_flight
+    }
+
+    pub(super) fn get(&self, id: &FileId) -> Option<&Work> {
+        self.all.get(id)
+    }
+
+    pub(super) fn of<'a>(&'a self, pipeline: &'a str) -> impl Iterator<Item = &'a Work> {
+        self.all.values().filter(move |work| &*work.pipeline == pipeline)
+    }
+
+    /// Puts a file in, ready to start. An id that is known already is left as it is.
+    pub(super) fn insert(&mut self, id: FileId, work: Work) {
+        if !self.all.contains_key(&id) {
+            self.startable.entry(Arc::clone(&work.pipeline)).or_default().insert((work.arrived_at, id.clone()));
+            *self.count.entry(Arc::clone(&work.pipeline)).or_default() += 1;
+            self.all.insert(id, work);
+        }
+    }
+
+    /// Takes a file out for good.
+    pub(super) fn remove(&mut self, id: &FileId) -> Option<Work> {
+        let work = self.all.remove(id)?;
+        self.in_flight -= usize::from(work.in_flight());
+        if let Some(count) = self.count.get_mut(&work.pipeline) {
+            *count -= 1;
+        }
+        if let Some(startable) = self.startable.get_mut(&work.pipeline) {
+            startable.remove(&(work.arrived_at, id.clone()));
+        }
+        Some(work)
+    }
+
+    /// Returns how many files of `pipeline` are claimed.
+    pub(super) fn count(&self, pipeline: &str) -> usize {
+        self.count.get(pipeline).copied().unwrap_or(0)
+    }
+
+    /// Returns how many files of `pipeline` may start.
+    pub(super) fn startable(&self, pipeline: &str) -> usize {
+        self.startable.get(pipeline).map_or(0, BTreeSet::len)
+    }
+
+    /// Takes the oldest file of `pipeline` that may start and puts it in flight.
+    pub(super) fn start(&mut self, pipeline: &str, since: Timestamp) -> Option<(FileId, Option<Disposition>)> {
+        let (_, id) = self.startable.get_mut(pipeline)?.pop_first()?;
+        let work = self.all.get_mut(&id)?;
+        let ending = work.unconcluded.take();
+        work.phase = Phase::Running { since, ending: ending.clone() };
+        self.in_flight += 1;
+        Some((id, ending))
+    }
+
+    /// Returns a file in flight, to change it.
+    pub(super) fn running(&mut self, id: &FileId) -> Option<&mut Work> {
+        self.all.get_mut(id).filter(|work| work.in_flight())
+    }
+
+    /// Takes a file out of flight, to wait until `not_before`.
+    pub(super) fn park(&mut self, id: &FileId, not_before: Duration) {
+        if let Some(work) = self.running(id) {
+            work.phase = Phase::Waiting { not_before };
+            self.in_flight -= 1;
+        }
+    }
+
+    /// Makes a waiting file startable if its time has come.
+    pub(super) fn wake(&mut self, id: &FileId, now: Duration) {
+        if let Some(work) = self.all.get(id)
+            && let Phase::Waiting { not_before } = work.phase
+            && not_before <= now
+        {
+            self.startable.entry(Arc::clone(&work.pipeline)).or_default().insert((work.arrived_at, id.clone()));
+        }
+    }
+}
