@@ -3,13 +3,19 @@
 //! A command returns how the program ends ([`Exit`]) or why it gave up ([`Failure`]); [`main`] is the one place that turns
 //! either into an exit code and a message.
 
+mod check;
 mod console;
 #[cfg(test)]
 mod demo;
 mod exit;
+mod explain;
+mod files;
 mod init;
+mod once;
 mod print;
+mod rejects;
 mod shared;
+mod verdict;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -62,8 +68,18 @@ impl Global {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Takes the given files through a pipeline in the foreground, without a daemon.
+    Once(once::OnceArgs),
+    /// Validates the config and, with files, says what would become of them. Writes nothing.
+    Check(check::CheckArgs),
     /// Prints a ready config for a CSV file: delimiter, encoding, columns and types.
     Init(init::InitArgs),
+    /// Lists the files of the ledger.
+    Files(files::FilesArgs),
+    /// Tells a file's whole story.
+    Explain(explain::ExplainArgs),
+    /// Shows a file's rejected rows, or exports them ready to fix and drop again.
+    Rejects(rejects::RejectsArgs),
     /// Prints references and assets built into this program, so they always match its version.
     Print(print::PrintArgs),
 }
@@ -93,7 +109,12 @@ pub fn main() -> ExitCode {
 fn dispatch(cli: &Cli, console: &Console) -> Result<Exit, Failure> {
     let global = &cli.global;
     match &cli.command {
+        Command::Once(args) => once::once(global, args, console),
+        Command::Check(args) => check::check(global, args, console),
         Command::Init(args) => init::init(args, console),
+        Command::Files(args) => files::files(global, args, console),
+        Command::Explain(args) => explain::explain(global, args, console),
+        Command::Rejects(args) => rejects::rejects(global, args, console),
         Command::Print(args) => print::print(global, args, console),
     }
 }
@@ -110,12 +131,12 @@ mod tests {
 
     #[test]
     fn options_of_all_commands_may_stand_behind_the_command() {
-        let cli = Cli::try_parse_from(["forebay", "print", "metrics", "-c", "x.toml", "-vv"]).unwrap();
+        let cli = Cli::try_parse_from(["forebay", "check", "-c", "x.toml", "-vv"]).unwrap();
         assert_eq!((cli.global.config, cli.global.verbose), (PathBuf::from("x.toml"), 2));
     }
 
     #[test]
     fn quiet_and_verbose_exclude_each_other() {
-        assert!(Cli::try_parse_from(["forebay", "-q", "-v", "print", "metrics"]).is_err());
+        assert!(Cli::try_parse_from(["forebay", "-q", "-v", "check"]).is_err());
     }
 }

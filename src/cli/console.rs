@@ -192,7 +192,12 @@ pub(super) fn columns(rows: &[Vec<String>], right: &[usize]) -> Vec<String> {
 /// Formats a count with commas between thousands.
 #[must_use]
 pub(super) fn count(number: u64) -> String {
-    let digits = number.to_string();
+    thousands(&number.to_string())
+}
+
+/// Puts commas between the thousands of a number without a fraction.
+#[must_use]
+pub(super) fn thousands(digits: &str) -> String {
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (index, digit) in digits.chars().enumerate() {
         if index > 0 && (digits.len() - index).is_multiple_of(3) {

@@ -1,8 +1,116 @@
-//! What several commands need.
+//! What several commands need: the config, one of its pipelines, the ledger, one file of it.
 
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io::Read;
+use std::io::{IsTerminal as _, Read};
 use std::path::Path;
+use std::sync::Arc;
+
+use super::Global;
+use super::exit::Failure;
+use crate::config::{self, Config, Pipeline};
+use crate::job::display_name;
+use crate::ledger::{FileRow, LedgerError, LedgerReader};
+use crate::telemetry::logging;
+
+/// Loads and validates the configuration.
+pub(super) fn config(global: &Global) -> Result<Config, Failure> {
+    config::load(&global.config).map_err(|errors| {
+        let failure = Failure::usage(format!("the configuration is not sound\n{errors}"));
+        match global.config.try_exists() {
+            Ok(false) => failure.hint("name another with -c, or make one with `forebay init FILE.csv > forebay.toml`"),
+            Ok(true) | Err(_) => failure,
+        }
+    })
+}
+
+/// Returns the pipeline of this name; without a name the only one there is.
+pub(super) fn pipeline<'c>(config: &'c Config, name: Option<&str>) -> Result<&'c Arc<Pipeline>, Failure> {
+    let names = || config.pipelines.iter().map(|pipeline| pipeline.name.as_str());
+    let listed = || format!("the config has: {}", names().collect::<Vec<_>>().join(", "));
+    let Some(name) = name else {
+        return match config.pipelines.as_slice() {
+            [only] => Ok(only),
+            _ => Err(Failure::usage("which pipeline? the config has several: add -p PIPELINE").hint(listed())),
+        };
+    };
+    config.pipelines.iter().find(|pipeline| pipeline.name == name).ok_or_else(|| {
+        let nearest = config::nearest(name, names());
+        Failure::usage(match nearest {
+            Some(nearest) => format!("there is no pipeline '{name}', did you mean '{nearest}'?"),
+            None => format!("there is no pipeline '{name}'"),
+        })
+        .hint(listed())
+    })
+}
+
+/// Sets logging up for a command that talks to a person: warnings only, unless more is asked for.
+pub(super) fn quiet_logging(global: &Global) -> Result<(), Failure> {
+    logging(global, global.verbosity() - 1)
+}
+
+/// Sets logging up at this verbosity.
+pub(super) fn logging(global: &Global, verbosity: i8) -> Result<(), Failure> {
+    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    logging::init(global.log_format, verbosity, colour).map_err(Failure::usage)
+}
+
+/// Returns a runtime for the daemon.
+pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    let built = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    built.map_err(|error| Failure::internal(format!("cannot start the runtime: {error}")))
+}
+
+/// Opens the ledger for reading; the daemon may run meanwhile.
+pub(super) fn ledger(config: &Config) -> Result<LedgerReader, Failure> {
+    LedgerReader::open(&config.state).map_err(|error| ledger_failure(&error))
+}
+
+/// Turns what the ledger says into what the command says.
+pub(super) fn ledger_failure(error: &LedgerError) -> Failure {
+    if matches!(error, LedgerError::Missing { .. } | LedgerError::NoSuchFile { .. }) {
+        Failure::file(error)
+    } else {
+        Failure::internal(error)
+    }
+}
+
+/// Returns the file meant by an id, the beginning of one, or a name. Of several arrivals of one name it is the newest; the
+/// others are told to `others`.
+pub(super) fn find(ledger: &LedgerReader, what: &OsStr, others: impl FnOnce(&[FileRow])) -> Result<FileRow, Failure> {
+    let found = ledger.find(what).map_err(|error| ledger_failure(&error))?;
+    match found.as_slice() {
+        [] => Err(Failure::file(format!("the ledger knows no file '{}'", display_name(what)))
+            .hint("`forebay files` lists those it knows; a file still in its inbox is not in the ledger yet")),
+        [newest, older @ ..] => {
+            if !older.is_empty() {
+                others(older);
+            }
+            Ok(newest.clone())
+        }
+    }
+}
+
+/// Returns an error and everything below it in one line.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut below = error.source();
+    while let Some(cause) = below {
+        let cause_text = cause.to_string();
+        // Some errors print their cause themselves.
+        if !text.contains(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        below = cause.source();
+    }
+    text
+}
+
+/// Returns a file's name fit to be shown.
+pub(super) fn shown_name(path: &Path) -> String {
+    display_name(path.file_name().map_or_else(|| OsString::from(path), OsString::from).as_os_str())
+}
 
 /// Reads at most `limit` bytes from the start of a file, decompressed, and says whether there is more.
 pub(super) fn text_start(path: &Path, limit: u64) -> std::io::Result<(Vec<u8>, bool)> {

@@ -7,12 +7,12 @@ mod parquet;
 mod project;
 mod scrape;
 
-pub(crate) use cli::{Cli, Ran};
+pub(crate) use cli::Cli;
 pub(crate) use daemon::Daemon;
 pub(crate) use data::{shared_data, tool};
 pub(crate) use parquet::{read_parquet, rejects};
 pub(crate) use project::{Project, Published, files_under, published_under};
-pub(crate) use scrape::{Metric, Scrape};
+pub(crate) use scrape::Scrape;
 
 use std::time::{Duration, Instant};
 

@@ -337,7 +337,7 @@ fn rides(rows: usize, day: u32, rng: &mut Rng, fault: impl Fn(usize) -> Option<F
                 text.rejected(format!("{},thank you", fields.join(",")).as_bytes(), RejectReason::TooManyFields);
             }
             Some(Fault::Quote) => {
-                *payment = "\"cash\"!".to_owned();
+                "\"cash\"!".clone_into(payment);
                 text.rejected(fields.join(",").as_bytes(), RejectReason::BadQuote);
             }
             Some(Fault::Encoding) => {

@@ -1,7 +1,6 @@
 //! Writing the proposed configuration as TOML with comments. Pure.
 
 use std::ffi::OsStr;
-use std::fmt::Write as _;
 
 use super::Survey;
 use super::guess::{Column, Guess};
@@ -101,12 +100,13 @@ fn columns_section(toml: &mut String, pipeline: &str, found: &Survey) {
         .map(|(key, (_, column))| format!("{key:<width$} = {}", value(column)))
         .collect();
     let width = widest(&entries, 80);
-    // Writing to a string cannot fail.
-    drop(writeln!(toml, "[pipelines.{pipeline}.columns]"));
-    for (entry, (_, column)) in entries.iter().zip(&found.columns) {
-        drop(writeln!(toml, "{entry:<width$} # {}", comment(column)));
+    let heading = format!("[pipelines.{pipeline}.columns]");
+    let lines =
+        entries.iter().zip(&found.columns).map(|(entry, (_, column))| format!("{entry:<width$} # {}", comment(column)));
+    for line in std::iter::once(heading).chain(lines).chain([String::new()]) {
+        toml.push_str(&line);
+        toml.push('\n');
     }
-    toml.push('\n');
 }
 
 /// Returns the width of the widest text that is not wider than `limit`.

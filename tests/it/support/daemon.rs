@@ -1,7 +1,7 @@
 //! A running daemon.
 
 use std::fs::File;
-use std::process::{Child, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -30,18 +30,35 @@ impl Daemon {
     /// Starts the daemon of a project and waits until `/-/ready` says 200.
     #[track_caller]
     pub(crate) fn start(project: &Project) -> Self {
-        let daemon = Self::spawn(project, &[]);
-        wait_for("the daemon to be ready", || (daemon.try_get("/-/ready").ok()?.code == 200).then_some(()));
-        daemon
+        Self::spawn(project, &[]).until_ready()
+    }
+
+    /// Starts the daemon as the user nobody, for whom there are files that cannot be read. Needs root and `setpriv`.
+    #[track_caller]
+    pub(crate) fn start_as_nobody(project: &Project) -> Self {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid=65534", "--clear-groups", env!("CARGO_BIN_EXE_forebay"), "run", "--log-format", "json"]);
+        command.current_dir(project.path(""));
+        Self::launch(project, command).until_ready()
+    }
+
+    #[track_caller]
+    fn until_ready(self) -> Self {
+        wait_for("the daemon to be ready", || (self.try_get("/-/ready").ok()?.code == 200).then_some(()));
+        self
     }
 
     /// Starts the daemon and waits only until it listens.
     #[track_caller]
     pub(crate) fn spawn(project: &Project, args: &[&str]) -> Self {
+        Self::launch(project, project.cli().arg("run").args(["--log-format", "json"]).args(args).into_command())
+    }
+
+    #[track_caller]
+    fn launch(project: &Project, mut command: Command) -> Self {
         let number = (1..).find(|number| !project.path(format!("daemon-{number}.log")).exists()).unwrap();
         let log = project.path(format!("daemon-{number}.log"));
-        let mut command = project.cli().arg("run").args(["--log-format", "json"]).args(args).into_command();
-        command.stdout(Stdio::null()).stderr(File::create(&log).unwrap());
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(&log).unwrap());
         let child = command.spawn().expect("the daemon starts");
         let mut daemon = Self { child, log, address: String::new() };
         daemon.address = wait_for("the daemon to listen", || {
