@@ -143,6 +143,7 @@ impl Default for CsvOptions {
 
 /// One entry of `[pipelines.X.columns]`.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a key of the configuration")]
 pub struct Column {
     /// Name in the output.
     pub name: String,

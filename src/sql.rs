@@ -114,6 +114,7 @@ pub fn column_dtype(kind: &ColumnType) -> DataType {
 
 /// Returns the name of a type as a configuration would give it, or as Polars does where it could not.
 #[must_use]
+#[expect(clippy::wildcard_enum_match_arm, reason = "the enum is not ours, and large")]
 pub fn type_name(dtype: &DataType) -> String {
     match dtype {
         DataType::String => "string".to_owned(),

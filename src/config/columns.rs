@@ -114,7 +114,7 @@ fn aliases(section: &Section<'_>, name: &str) -> Vec<String> {
 /// Takes `format` and `time_zone` into a type that has them.
 fn with_format(section: &Section<'_>, kind: ColumnType) -> ColumnType {
     let format = section.opt("format");
-    let text = format.as_ref().and_then(|item| item.text()).map(str::to_owned);
+    let text = format.as_ref().and_then(Item::text).map(str::to_owned);
     let zone_item = section.opt("time_zone");
     let zone = zone_item.as_ref().and_then(zone);
     let (kind, wants) = match kind {

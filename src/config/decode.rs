@@ -310,7 +310,7 @@ impl<'a> Item<'a> {
     }
 
     pub(super) fn ratio(&self) -> Option<f64> {
-        let whole = self.value.as_integer().map(|number| number.to_string());
+        let whole = self.value.as_integer().map(ToString::to_string);
         let text = whole.or_else(|| self.value.as_float().map(|number| number.as_str().to_owned()));
         let value = text.unwrap_or_default().parse::<f64>().ok().filter(|ratio| (0.0..=1.0).contains(ratio));
         if value.is_none() {
@@ -342,7 +342,7 @@ impl<'a> Item<'a> {
     }
 
     pub(super) fn size(&self, range: RangeInclusive<u64>) -> Option<u64> {
-        let whole = self.value.as_integer().map(|number| number.to_string());
+        let whole = self.value.as_integer().map(ToString::to_string);
         let text = whole.as_deref().or(self.value.as_str());
         let value = text.and_then(values::size);
         let Some(value) = value else {

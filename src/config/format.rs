@@ -33,6 +33,7 @@ impl Parts {
         }
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the enum is not ours, and large")]
     fn read_numeric(&mut self, numeric: &Numeric) {
         match numeric {
             Numeric::Year | Numeric::YearMod100 => self.year = true,
@@ -48,11 +49,12 @@ impl Parts {
             Numeric::Minute => self.minute = true,
             Numeric::Second => self.second = true,
             Numeric::Timestamp => self.timestamp = true,
-            // A century alone, a quarter and a fraction decide nothing.
+            // A century alone, a quarter and a fraction decide nothing; what chrono may add does neither.
             _ => {}
         }
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the enum is not ours, and large")]
     fn read_fixed(&mut self, fixed: &Fixed) {
         match fixed {
             Fixed::ShortMonthName | Fixed::LongMonthName => self.month = true,

@@ -84,9 +84,10 @@ fn derive_one(name: &str, item: &Item<'_>, row: &Row) -> Option<(Derive, DataTyp
     let sql = item.text()?;
     let (expr, dtype) = row.compile(item, sql)?;
     if !sql::is_storable(&dtype) {
-        let hint = match dtype {
-            DataType::Duration(_) => "use date_diff('second', a, b) for a number",
-            _ => "CAST it to a type a column can have",
+        let hint = if matches!(dtype, DataType::Duration(_)) {
+            "use date_diff('second', a, b) for a number"
+        } else {
+            "make it a string, bool, number, date, time or datetime"
         };
         item.misplaced(
             format!("gives a value of type {}, which a column cannot hold", sql::type_name(&dtype)),

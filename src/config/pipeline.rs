@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+use polars::prelude::PlSmallStr;
 
 use super::columns::Columns;
 use super::decode::{Item, Section};
@@ -16,7 +17,7 @@ use super::{
 };
 
 const DAY: Duration = Duration::from_hours(24);
-const YEAR: Duration = Duration::from_secs(31_557_600);
+const YEAR: Duration = Duration::from_hours(8_766);
 const MILLISECOND: Duration = Duration::from_millis(1);
 
 /// Reads one pipeline. Faults are reported; the value is whole even so, and thrown away by the caller then.
@@ -88,7 +89,9 @@ fn files(section: &Section<'_>) -> GlobSet {
     let given = section.opt("files").and_then(|item| Some((item.texts()?, item)));
     let Some((texts, item)) = given else {
         // The default globs are constants, and a unit test builds them.
-        FILES.iter().for_each(|glob| add(glob).unwrap_or_default());
+        for glob in FILES {
+            add(glob).unwrap_or_default();
+        }
         return globs.build().unwrap_or_default();
     };
     if texts.is_empty() {
@@ -214,7 +217,7 @@ fn partition_by(section: &Section<'_>, format: RowFormat, row: &logic::Row, colu
     let mut seen = BTreeSet::new();
     for (item, name) in item.texts().unwrap_or_default() {
         let Some(dtype) = row.schema.get(name) else {
-            let near = super::nearest(name, row.schema.iter_names().map(|name| name.as_str()));
+            let near = super::nearest(name, row.schema.iter_names().map(PlSmallStr::as_str));
             let hint = near.map(|near| format!("did you mean '{near}'?"));
             if !columns.faulty.iter().any(|faulty| faulty == name) {
                 item.misplaced(format!("no column '{name}'"), hint);

@@ -14,9 +14,10 @@ use super::{Config, Pipeline, folders, pipeline};
 /// Reads and validates the file at `path`.
 pub fn load(path: &Path) -> Result<Config, ConfigErrors> {
     let text = std::fs::read(path).map_err(|error| {
-        let hint = match error.kind() {
-            std::io::ErrorKind::NotFound => "name the file with -c, or write one with `forebay init FILE.csv`",
-            _ => "the file must be readable for the user forebay runs as",
+        let hint = if error.kind() == std::io::ErrorKind::NotFound {
+            "name the file with -c, or write one with `forebay init FILE.csv`"
+        } else {
+            "the file must be readable for the user forebay runs as"
         };
         ConfigErrors::whole(path, format!("the configuration cannot be read: {error}"), hint)
     })?;

@@ -39,7 +39,7 @@ mod tests {
     #[test]
     fn durations_and_sizes_read_as_written() {
         assert_eq!(duration("500ms"), Some(Duration::from_millis(500)));
-        assert_eq!(duration("1h30m"), Some(Duration::from_secs(5400)));
+        assert_eq!(duration("1h30m"), Some(Duration::from_mins(90)));
         assert_eq!(duration(" 2s "), Some(Duration::from_secs(2)));
         assert_eq!(duration("0s"), Some(Duration::ZERO));
         for refused in ["", "2", "soon", "-2s", "2 lightyears"] {

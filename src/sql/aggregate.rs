@@ -1,6 +1,6 @@
 //! Aggregates: one SELECT over all rows of a file.
 
-use polars::prelude::{DataFrame, IntoLazy as _, LazyFrame, PolarsError, PolarsResult, Schema};
+use polars::prelude::{DataFrame, IntoLazy as _, LazyFrame, PlSmallStr, PolarsError, PolarsResult, Schema};
 use sqlparser::ast::Query;
 
 use super::compile::{context, guarded, plan_error};
@@ -34,16 +34,22 @@ pub fn check_aggregate(sql: &str, schema: &Schema) -> Result<Schema, SqlError> {
     let rows = DataFrame::empty_with_schema(schema).lazy();
     let result = guarded(|| {
         let mut plan = run(query, rows).map_err(|error| explain(&error, schema))?;
-        plan.collect_schema().map_err(|error| explain(&error, schema))
+        let result = plan.collect_schema().map_err(|error| explain(&error, schema))?;
+        // Files without rows have aggregates too, and some faults show only when the plan runs.
+        plan.collect().map_err(|error| explain(&error, schema))?;
+        Ok(result)
     })?;
     Ok(Schema::clone(&result))
 }
 
 fn explain(error: &PolarsError, schema: &Schema) -> SqlError {
+    if let PolarsError::Context { error, .. } = error {
+        return explain(error, schema);
+    }
     if let PolarsError::ColumnNotFound(text) = error {
         // The text quotes the name first: unable to find column "x"; valid columns: [...]
         let name = text.split('"').nth(1).unwrap_or(text).to_owned();
-        let near = crate::config::nearest(&name, schema.iter_names().map(|name| name.as_str())).map(str::to_owned);
+        let near = crate::config::nearest(&name, schema.iter_names().map(PlSmallStr::as_str)).map(str::to_owned);
         return SqlError::UnknownColumn { name, near };
     }
     let error = plan_error(error);

@@ -259,7 +259,7 @@ mod tests {
             prop_assume!(start.day() <= 28);
             let end = start + Months::new(n) + chrono::TimeDelta::days(extra);
             let end_day = (end - NaiveDate::default()).num_days();
-            let most = (0..).take_while(|m| start + Months::new(*m) <= end).last().unwrap();
+            let most = (0..1_000).take_while(|m| start + Months::new(*m) <= end).last().unwrap();
             prop_assert_eq!(Unit::Months(1).elapsed(a * DAY, end_day * DAY), i64::from(most));
         }
     }

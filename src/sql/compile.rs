@@ -24,6 +24,7 @@ pub fn compile_row(sql: &str, schema: &Schema) -> Result<(Expr, DataType), SqlEr
     syntax::values_first(&mut tree);
     let (expr, dtype) = guarded(|| plan_row(&tree.to_string(), schema))?;
     check_row_local(&expr, schema)?;
+    guarded(|| try_on_no_rows(&expr, &dtype, schema))?;
     Ok((expr, dtype))
 }
 
@@ -43,6 +44,18 @@ fn plan_row(sql: &str, schema: &Schema) -> Result<(Expr, DataType), SqlError> {
         return Err(SqlError::unsupported("cannot be computed from one row alone"));
     };
     Ok((expr, dtype))
+}
+
+/// Planning alone lets types pass that cannot be computed with; running over no rows finds them.
+fn try_on_no_rows(expr: &Expr, dtype: &DataType, schema: &Schema) -> Result<(), SqlError> {
+    let rows = DataFrame::empty_with_schema(schema).lazy();
+    let rows = rows.with_columns([expr.clone().alias(VALUE)]).collect().map_err(|error| plan_error(&error))?;
+    let found = rows.column(VALUE).map_err(|error| plan_error(&error))?.dtype();
+    if found != dtype {
+        let (said, found) = (super::type_name(dtype), super::type_name(found));
+        return Err(SqlError::unsupported(format!("planned as {said}, but gives {found}")));
+    }
+    Ok(())
 }
 
 /// Takes the one expression out of `SELECT ... FROM rows`; any other plan means that rows are combined.

@@ -88,10 +88,7 @@ fn is_temporal(dtype: &DataType) -> bool {
 }
 
 fn zone_of(dtype: &DataType) -> Option<&TimeZone> {
-    match dtype {
-        DataType::Datetime(_, zone) => zone.as_ref(),
-        _ => None,
-    }
+    if let DataType::Datetime(_, zone) = dtype { zone.as_ref() } else { None }
 }
 
 fn date_trunc_field(_: &Schema, fields: &[Field]) -> PolarsResult<Field> {
@@ -101,6 +98,7 @@ fn date_trunc_field(_: &Schema, fields: &[Field]) -> PolarsResult<Field> {
     Ok(Field::new(value.name().clone(), truncated(value.dtype())?))
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "the enum is not ours, and large")]
 fn truncated(dtype: &DataType) -> PolarsResult<DataType> {
     match dtype {
         DataType::Date => Ok(DataType::Date),

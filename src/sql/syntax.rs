@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use polars::prelude::Schema;
+use polars::prelude::{PlSmallStr, Schema};
 use sqlparser::ast::{
     self, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName, ObjectNamePart, Statement, Value,
     Visit as _, VisitMut, Visitor, VisitorMut,
@@ -33,12 +33,13 @@ fn syntax(error: &ParserError) -> SqlError {
 pub(super) fn expression(sql: &str) -> Result<Expr, SqlError> {
     let mut parser = parser(sql)?;
     let expr = parser.parse_expr().map_err(|error| syntax(&error))?;
-    match parser.peek_token().token {
-        Token::EOF => Ok(expr),
-        token => {
-            Err(SqlError::Syntax { message: format!("one expression is expected, but it goes on with \"{token}\"") })
-        }
+    let token = parser.peek_token().token;
+    if token != Token::EOF {
+        return Err(SqlError::Syntax {
+            message: format!("one expression is expected, but it goes on with \"{token}\""),
+        });
     }
+    Ok(expr)
 }
 
 /// Parses a text that must be one query.
@@ -77,7 +78,7 @@ impl RowCheck<'_> {
             self.columns += 1;
             return Ok(());
         }
-        let near = nearest(name, self.schema.iter_names().map(|name| name.as_str())).map(str::to_owned);
+        let near = nearest(name, self.schema.iter_names().map(PlSmallStr::as_str)).map(str::to_owned);
         Err(SqlError::UnknownColumn { name: name.to_owned(), near })
     }
 
@@ -91,6 +92,7 @@ impl RowCheck<'_> {
         }
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the enum is not ours, and large")]
     fn check(&mut self, expr: &Expr) -> Result<(), SqlError> {
         let not_local = |what: &str| Err(SqlError::NotRowLocal { what: what.to_owned() });
         match expr {
@@ -179,14 +181,11 @@ fn check_units(name: &str, args: &FunctionArguments) -> Result<(), SqlError> {
         FunctionArguments::List(list) => list.args.first(),
         FunctionArguments::None | FunctionArguments::Subquery(_) => None,
     };
-    let unit = match first {
-        Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Value(value)))) => match &value.value {
-            Value::SingleQuotedString(unit) => Some(unit.as_str()),
-            _ => None,
-        },
-        _ => None,
-    };
-    let Some(unit) = unit else {
+    let unit = if let Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Value(value)))) = first
+        && let Value::SingleQuotedString(unit) = &value.value
+    {
+        unit.as_str()
+    } else {
         return Err(SqlError::Function {
             message: format!("{name}() takes its unit first, as a text"),
             hint: format!("write {}", takes.replace("date_diff", name)),
@@ -225,7 +224,15 @@ pub(super) fn values_first<T: VisitMut>(tree: &mut T) {
 pub(super) fn check_query(query: &ast::Query) -> Result<(), SqlError> {
     let mut check = QueryCheck::default();
     if let Some(with) = &query.with {
-        check.tables.extend(with.cte_tables.iter().map(|cte| cte.alias.name.value.clone()));
+        for cte in &with.cte_tables {
+            let name = &cte.alias.name.value;
+            if with.recursive || name == TABLE || !cte.alias.columns.is_empty() {
+                return Err(SqlError::unsupported(format!(
+                    "WITH {name} is not possible: not RECURSIVE, not called 'rows', and without a list of columns"
+                )));
+            }
+            check.tables.push(name.clone());
+        }
     }
     match query.visit(&mut check) {
         ControlFlow::Break(error) => Err(error),
@@ -241,6 +248,7 @@ struct QueryCheck {
 }
 
 impl QueryCheck {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the enum is not ours, and large")]
     fn table(&mut self, factor: &ast::TableFactor) -> Result<(), SqlError> {
         match factor {
             ast::TableFactor::Table { name, args: None, .. } => {
@@ -287,12 +295,11 @@ impl Visitor for QueryCheck {
     }
 
     fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<SqlError> {
-        match expr {
-            Expr::Function(function) => match Self::function(function) {
-                Ok(()) => ControlFlow::Continue(()),
-                Err(error) => ControlFlow::Break(error),
-            },
-            _ => ControlFlow::Continue(()),
+        if let Expr::Function(function) = expr
+            && let Err(error) = Self::function(function)
+        {
+            return ControlFlow::Break(error);
         }
+        ControlFlow::Continue(())
     }
 }
