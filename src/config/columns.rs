@@ -41,6 +41,9 @@ pub(super) fn read(pipeline: &Section<'_>, header: bool) -> Columns {
     let mut taken = BTreeMap::new();
     for (name, item) in pipeline.named("columns") {
         claim_name(&mut taken, &name, &name, &item);
+        if header && name.trim() != name {
+            item.misplaced("could never match: blanks around a header's names do not count", "leave them out");
+        }
         if let Some(column) = column(&name, &item, header) {
             for alias in &column.aliases {
                 claim_name(&mut taken, alias, &name, &item);

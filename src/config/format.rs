@@ -169,12 +169,6 @@ fn check_datetime(
     if !parts.full_time() {
         return refuse(parts.missing_time(), "a datetime needs hour and minute: \"%Y-%m-%d %H:%M\"");
     }
-    if parts.offset && !zoned {
-        return refuse(
-            "an offset, so the column holds instants and needs a time zone to show them in",
-            "add time_zone = \"UTC\"",
-        );
-    }
     Ok(())
 }
 
@@ -216,6 +210,7 @@ mod tests {
             ("%s", NAIVE),
             ("%s", UTC),
             ("%Y-%m-%dT%H:%M:%S%z", UTC),
+            ("%Y-%m-%dT%H:%M:%S%z", NAIVE),
             ("%+", ELSEWHERE),
             ("%Y-%m-%d %H:%M:%S", ELSEWHERE),
         ] {
@@ -235,7 +230,6 @@ mod tests {
             ("%H:%M:%S", NAIVE, "no full date"),
             ("%Y-%m-%d %H", NAIVE, "no minute"),
             ("%Y-%m-%d %M:%S", NAIVE, "no hour"),
-            ("%Y-%m-%d %H:%M %z", NAIVE, "needs a time zone"),
             ("%Y-%m-%d %H:%M %Z", UTC, "zone name"),
             ("%s", ELSEWHERE, "which is UTC"),
             ("%Y-%Q", Wants::Date, "not a strftime format"),

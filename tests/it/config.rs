@@ -1,6 +1,8 @@
 //! Sample configurations: every file of `config/valid` is accepted, every file of `config/invalid` is refused with exactly
 //! the errors of its `.txt` neighbour.
 
+#![expect(clippy::unwrap_used, reason = "a broken test should stop at once")]
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -29,7 +31,9 @@ fn every_valid_sample_is_accepted() {
     }
 }
 
+/// `FOREBAY_UPDATE_SAMPLES=1` writes the messages anew, to be read as a diff.
 #[test]
+#[expect(clippy::disallowed_methods, reason = "writes the project's own files, on request")]
 fn every_invalid_sample_is_refused_with_its_message() {
     let samples = samples("invalid", "toml");
     assert!(samples.len() >= 25, "samples were lost: {samples:?}");
