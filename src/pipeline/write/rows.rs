@@ -14,6 +14,9 @@ use crate::pipeline::flow::query_failed;
 /// Rows gathered for one Parquet row group: large enough for good encodings, small enough to hold.
 const ROW_GROUP_ROWS: usize = 128 << 10;
 
+/// Bytes that end a row group early: rows may be wide, and rejects carry their records.
+const ROW_GROUP_BYTES: usize = 48 << 20;
+
 /// The fast end of zstd: on numbers, higher levels cost several times the time for a few percent.
 const ZSTD_LEVEL: i32 = 1;
 
@@ -67,7 +70,8 @@ impl<'p> RowWriter<'p> {
         match &mut self.encoder {
             Encoder::Parquet { writer, pending } => {
                 pending.vstack_mut(frame)?;
-                if pending.height() >= ROW_GROUP_ROWS { write_row_group(writer, pending) } else { Ok(()) }
+                let full = pending.height() >= ROW_GROUP_ROWS || pending.estimated_size() >= ROW_GROUP_BYTES;
+                if full { write_row_group(writer, pending) } else { Ok(()) }
             }
             Encoder::Ipc(writer) => writer.write_batch(&single_chunk(frame)),
             Encoder::Csv(writer) => writer.write_batch(&single_chunk(frame)),
