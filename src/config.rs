@@ -21,6 +21,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use polars::prelude::{DataType, TimeUnit, TimeZone};
+
 pub use error::{ConfigError, ConfigErrors, nearest};
 pub use folders::check_folders;
 pub use read::{load, parse};
@@ -232,6 +234,34 @@ impl fmt::Display for ColumnType {
             Self::Date { .. } => f.pad("date"),
             Self::Time { .. } => f.pad("time"),
             Self::Datetime { .. } => f.pad("datetime"),
+        }
+    }
+}
+
+impl ColumnType {
+    /// Returns the Polars type that holds a column's values.
+    #[must_use]
+    pub fn dtype(&self) -> DataType {
+        match self {
+            Self::String => DataType::String,
+            Self::Bool => DataType::Boolean,
+            Self::Int(8) => DataType::Int8,
+            Self::Int(16) => DataType::Int16,
+            Self::Int(32) => DataType::Int32,
+            Self::Int(_) => DataType::Int64,
+            Self::UInt(8) => DataType::UInt8,
+            Self::UInt(16) => DataType::UInt16,
+            Self::UInt(32) => DataType::UInt32,
+            Self::UInt(_) => DataType::UInt64,
+            Self::Float32 => DataType::Float32,
+            Self::Float64 => DataType::Float64,
+            Self::Decimal { precision, scale } => DataType::Decimal(usize::from(*precision), usize::from(*scale)),
+            Self::Date { .. } => DataType::Date,
+            Self::Time { .. } => DataType::Time,
+            Self::Datetime { time_zone, .. } => {
+                let zone = time_zone.and_then(|zone| TimeZone::opt_try_new(Some(zone.name())).ok().flatten());
+                DataType::Datetime(TimeUnit::Microseconds, zone)
+            }
         }
     }
 }

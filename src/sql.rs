@@ -11,12 +11,12 @@ mod examples;
 mod functions;
 mod syntax;
 
-use polars::prelude::{DataType, Field, Schema, TimeUnit, TimeZone};
+use polars::prelude::{DataType, Field, Schema};
 
 pub use aggregate::{check_aggregate, run_aggregate};
 pub use compile::compile_row;
 
-use crate::config::{Column, ColumnType};
+use crate::config::Column;
 
 /// Why an SQL text of the configuration is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -83,33 +83,7 @@ impl SqlError {
 /// Returns the schema of the typed rows, in config order.
 #[must_use]
 pub fn row_schema(columns: &[Column]) -> Schema {
-    columns.iter().map(|column| Field::new(column.name.as_str().into(), column_dtype(&column.kind))).collect()
-}
-
-/// Returns the Polars type that holds a column's values.
-#[must_use]
-pub fn column_dtype(kind: &ColumnType) -> DataType {
-    match kind {
-        ColumnType::String => DataType::String,
-        ColumnType::Bool => DataType::Boolean,
-        ColumnType::Int(8) => DataType::Int8,
-        ColumnType::Int(16) => DataType::Int16,
-        ColumnType::Int(32) => DataType::Int32,
-        ColumnType::Int(_) => DataType::Int64,
-        ColumnType::UInt(8) => DataType::UInt8,
-        ColumnType::UInt(16) => DataType::UInt16,
-        ColumnType::UInt(32) => DataType::UInt32,
-        ColumnType::UInt(_) => DataType::UInt64,
-        ColumnType::Float32 => DataType::Float32,
-        ColumnType::Float64 => DataType::Float64,
-        ColumnType::Decimal { precision, scale } => DataType::Decimal(usize::from(*precision), usize::from(*scale)),
-        ColumnType::Date { .. } => DataType::Date,
-        ColumnType::Time { .. } => DataType::Time,
-        ColumnType::Datetime { time_zone, .. } => {
-            let zone = time_zone.and_then(|zone| TimeZone::opt_try_new(Some(zone.name())).ok().flatten());
-            DataType::Datetime(TimeUnit::Microseconds, zone)
-        }
-    }
+    columns.iter().map(|column| Field::new(column.name.as_str().into(), column.kind.dtype())).collect()
 }
 
 /// Returns the name of a type as a configuration would give it, or as Polars does where it could not.

@@ -117,11 +117,9 @@ impl Verdict {
             Outcome::Succeeded if would => "would be accepted",
             Outcome::Quarantined if would => "would be quarantined",
             Outcome::Failed if would => "cannot be tried",
-            Outcome::Succeeded
-            | Outcome::Duplicate
-            | Outcome::Empty
-            | Outcome::Quarantined
-            | Outcome::Failed => self.outcome.as_str(),
+            Outcome::Succeeded | Outcome::Duplicate | Outcome::Empty | Outcome::Quarantined | Outcome::Failed => {
+                self.outcome.as_str()
+            }
         };
         let rows = match self.outcome {
             Outcome::Succeeded | Outcome::Quarantined => format!(": {}", told(self.rows)),

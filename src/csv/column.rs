@@ -14,7 +14,6 @@ use super::reject::quoted;
 use super::value::{self, decimal::decimal, number, time::TimeReader};
 use crate::config::{ColumnType, CsvOptions};
 use crate::job::RejectReason;
-use crate::sql::column_dtype;
 
 /// The first fault of each faulty record, by its row in the [`Index`].
 pub type Faults = BTreeMap<usize, Fault>;
@@ -83,7 +82,7 @@ impl ColumnReader {
         let name = PlSmallStr::from_str(&self.source.column.name);
         let kind = &self.source.column.kind;
         if self.source.field.is_none() {
-            return Ok(Column::full_null(name, fields.index.len(), &column_dtype(kind)));
+            return Ok(Column::full_null(name, fields.index.len(), &kind.dtype()));
         }
         let series = match kind {
             ColumnType::String => self.strings(fields, faults).into_series(),
@@ -147,7 +146,7 @@ impl ColumnReader {
     where
         ChunkedArray<T>: IntoSeries,
     {
-        self.numbers::<T>(fields, faults, parse).cast(&column_dtype(&self.source.column.kind))
+        self.numbers::<T>(fields, faults, parse).cast(&self.source.column.kind.dtype())
     }
 
     fn values<N: Default>(

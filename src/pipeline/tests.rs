@@ -11,7 +11,8 @@ use crate::clock::SystemClock;
 use crate::config::{Pipeline, parse};
 use crate::job::{FileId, FileStamp, Job, JobError, Progress, RetryReason, Timestamp};
 
-const CONFIG: &str = "[pipelines.p.columns]\nid = \"int64\"\nname = \"string\"\n[pipelines.p.accept]\nmax_reject_ratio = 0.9\n";
+const CONFIG: &str =
+    "[pipelines.p.columns]\nid = \"int64\"\nname = \"string\"\n[pipelines.p.accept]\nmax_reject_ratio = 0.9\n";
 
 fn pipeline() -> Pipeline {
     let config = parse(CONFIG, Path::new("/nowhere/forebay.toml")).unwrap();
@@ -44,7 +45,8 @@ fn run_plainly(job: &Job) -> Result<crate::job::JobReport, JobError> {
 
 /// Enough text for several blocks on several threads.
 fn large() -> Vec<u8> {
-    let rows: String = (0..1_500_000).map(|id| if id % 1000 == 7 { "x,bad\n".to_owned() } else { format!("{id},n\n") }).collect();
+    let rows: String =
+        (0..1_500_000).map(|id| if id % 1000 == 7 { "x,bad\n".to_owned() } else { format!("{id},n\n") }).collect();
     format!("id,name\n{rows}").into_bytes()
 }
 

@@ -62,7 +62,7 @@ fn row() -> DataFrame {
 
 #[expect(clippy::wildcard_enum_match_arm, reason = "the others cast from text")]
 fn value(kind: &ColumnType, text: &str) -> polars::prelude::Expr {
-    let dtype = super::column_dtype(kind);
+    let dtype = kind.dtype();
     match kind {
         _ if text.is_empty() => lit(polars::prelude::NULL).cast(dtype),
         ColumnType::Bool => lit(text == "true"),

@@ -126,12 +126,15 @@ fn rejects_within_the_limits_are_kept_beside_the_rows() {
     assert_eq!(published[0].rows(), [8, 4, 4, 0]);
     let told = rejects(&published[0].path);
     let column = |name: &str| Some(name.to_owned());
-    assert_eq!(told, [
-        (2, 3, column("id"), "bad_type".to_owned(), None),
-        (3, 4, column("amount"), "bad_type".to_owned(), None),
-        (4, 5, column("id"), "null_value".to_owned(), None),
-        (5, 6, None, "too_many_fields".to_owned(), None),
-    ]);
+    assert_eq!(
+        told,
+        [
+            (2, 3, column("id"), "bad_type".to_owned(), None),
+            (3, 4, column("amount"), "bad_type".to_owned(), None),
+            (4, 5, column("id"), "null_value".to_owned(), None),
+            (5, 6, None, "too_many_fields".to_owned(), None),
+        ]
+    );
     let scrape = daemon.scrape();
     let rejected = |reason| scrape.metric("forebay_rows_rejected_total").label("reason", reason).value();
     assert!((rejected("bad_type") - 2.0).abs() < 0.1 && (rejected("null_value") - 1.0).abs() < 0.1);

@@ -204,9 +204,7 @@ fn a_file_that_vanishes_before_its_claim_is_forgotten() {
         fs::remove_file(path).ok();
     }
     next_file_flows(&project, &daemon, 1);
-    wait_for("nothing to be pending", || {
-        (daemon.scrape().metric("forebay_files_pending").value() < 0.5).then_some(())
-    });
+    wait_for("nothing to be pending", || (daemon.scrape().metric("forebay_files_pending").value() < 0.5).then_some(()));
 }
 
 #[test]
@@ -232,9 +230,7 @@ fn a_full_output_disk_waits_and_heals_without_an_attempt() {
         })
         .collect();
     project.drop_file("p", "big.csv", format!("id,amount\n{rows}"));
-    wait_for("back-pressure", || {
-        (daemon.scrape().metric("forebay_backpressure_active").sum() > 0.5).then_some(())
-    });
+    wait_for("back-pressure", || (daemon.scrape().metric("forebay_backpressure_active").sum() > 0.5).then_some(()));
     assert!(project.quarantined("p").is_empty());
     fs::remove_file(&ballast).unwrap();
     daemon.wait_processed("p", 1);
