@@ -1,1 +1,264 @@
-//! Under construction.
+//! The daemon: wires the rooms together and watches over its tasks. Decides nothing about files.
+//!
+//! Three tasks: the endpoint, the engine's loop, and upkeep. The first that ends without being asked to stops the others,
+//! by name, and the process ends with an error: a daemon nobody can watch, or that does nothing, is worse than none.
+
+mod effects;
+mod error;
+mod fields;
+mod flight;
+mod look;
+mod reload;
+mod run;
+mod setup;
+mod upkeep;
+mod view;
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::task::{Id, JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use crate::admit::Arrival;
+use crate::clock::{Clock, SystemClock};
+use crate::config::{Config, Pipeline};
+use crate::discover::Names;
+use crate::engine::{Event, Now, RetryPolicy};
+use crate::job::{FileId, Job};
+use crate::ledger::FileRow;
+use crate::lifecycle::Lifecycle;
+use crate::publish::Publisher;
+use crate::telemetry::Telemetry;
+use crate::telemetry::event::Event as Told;
+use crate::worker::{InProcess, Runner, log_panics};
+
+pub use error::DaemonError;
+pub use view::{LedgerView, document};
+
+/// How long jobs that were told to stop may take until the daemon leaves without them.
+const LAST_BLOCK: Duration = Duration::from_secs(10);
+
+/// How long the other tasks may take to end after the engine has.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
+/// What the caller may want besides the configuration.
+#[derive(Debug, Clone, Default)]
+pub struct DaemonOptions {
+    /// Where the configuration came from: looked at again on SIGHUP.
+    pub config_path: Option<PathBuf>,
+    /// Who is told what happens, besides telemetry.
+    pub notices: Option<UnboundedSender<Notice>>,
+    /// How often and how soon failed attempts are tried again.
+    pub retry: RetryPolicy,
+}
+
+/// What [`DaemonOptions::notices`] hears of.
+#[derive(Debug, Clone)]
+pub enum Notice {
+    /// The endpoint is there, on this address.
+    Listening(SocketAddr),
+    /// Recovery and the first scans are done.
+    Ready,
+    /// An attempt begins.
+    Started {
+        /// Its pipeline.
+        pipeline: String,
+        /// Its id.
+        id: FileId,
+        /// Its name, fit to be shown.
+        name: String,
+    },
+    /// A file reached its outcome: everything the ledger knows of it.
+    Finished(Box<FileRow>),
+}
+
+/// What all effects share.
+struct Shared {
+    config: Config,
+    telemetry: Telemetry,
+    clock: Arc<dyn Clock>,
+    publisher: Publisher,
+    runner: Box<dyn Runner>,
+    lanes: BTreeMap<Arc<str>, Lane>,
+    /// Claimed files, with the attempt under way.
+    files: Mutex<HashMap<FileId, Held>>,
+    watcher: Mutex<look::Watch>,
+    /// Tells the jobs in progress to stop.
+    cancel: CancellationToken,
+    notices: Option<UnboundedSender<Notice>>,
+}
+
+/// What effects need to know of one pipeline.
+struct Lane {
+    pipeline: Arc<Pipeline>,
+    names: Names,
+}
+
+/// A claimed file.
+#[derive(Debug, Clone)]
+struct Held {
+    lane: Arc<str>,
+    arrival: Arrival,
+    job: Option<Job>,
+}
+
+impl Shared {
+    fn now(&self) -> Now {
+        Now { monotonic: self.clock.monotonic(), wall: self.clock.now() }
+    }
+
+    fn files(&self) -> MutexGuard<'_, HashMap<FileId, Held>> {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn notice(&self, notice: impl FnOnce() -> Notice) {
+        if let Some(notices) = &self.notices {
+            // Whoever asked to be told may have stopped listening.
+            drop(notices.send(notice()));
+        }
+    }
+
+    fn error(&self, component: &'static str, kind: &'static str, message: &str) {
+        self.telemetry.emit(Told::Error { component, kind, message });
+    }
+}
+
+/// Runs the daemon on a runtime of its own and lets SIGTERM, SIGINT and SIGHUP steer it. Blocks until it has ended; a job
+/// that would not stop does not keep the process.
+pub fn start(config: Config, options: DaemonOptions, life: &Lifecycle) -> Result<(), DaemonError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_name("forebay")
+        .enable_all()
+        .build()
+        .map_err(DaemonError::Runtime)?;
+    let ended = runtime.block_on(async {
+        life.listen_to_signals().map_err(DaemonError::Runtime)?;
+        run(config, options, life.clone()).await
+    });
+    runtime.shutdown_timeout(LAST_WORDS);
+    ended
+}
+
+/// Runs the daemon until `life` asks it to end or something it cannot live without fails.
+pub async fn run(config: Config, options: DaemonOptions, life: Lifecycle) -> Result<(), DaemonError> {
+    log_panics();
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let telemetry = Telemetry::new(&setup::infos(&config));
+    let listener = TcpListener::bind(config.listen)
+        .await
+        .map_err(|cause| DaemonError::Listen { address: config.listen, cause })?;
+    let address = listener.local_addr().map_err(|cause| DaemonError::Listen { address: config.listen, cause })?;
+    setup::announce(&config, &telemetry, &*clock, address);
+    if let Some(notices) = &options.notices {
+        drop(notices.send(Notice::Listening(address)));
+    }
+    let view = Arc::new(LedgerView::new(&config));
+    let end = CancellationToken::new();
+    let (reload, reload_asked) = tokio::sync::mpsc::channel(1);
+    let reload = config.enable_lifecycle.then_some(reload);
+    let mut tasks = Tasks::default();
+    let served = crate::http::serve(listener, telemetry.clone(), Arc::clone(&view) as _, reload, end.clone());
+    tasks.spawn("http", async { served.await.map_err(|error| error.to_string()) });
+    let reloading =
+        reload::serve(options.config_path.clone(), telemetry.clone(), Arc::clone(&clock), life.clone(), reload_asked);
+    tasks.spawn("reload", until(end.clone(), reloading));
+
+    let (events, inbox) = unbounded_channel();
+    let prepared = tokio::task::spawn_blocking({
+        let (telemetry, events) = (telemetry.clone(), events.clone());
+        move || setup::prepare(config, options, telemetry, clock, &view, events)
+    });
+    // A start that hangs (a locked disk, say) can still be stopped.
+    let prepared = tokio::select! {
+        prepared = prepared => prepared.map_err(|error| DaemonError::Task { name: "start", message: error.to_string() })?,
+        () = life.stopping().cancelled() => return Ok(()),
+    };
+    let (shared, state) = match prepared {
+        Ok(prepared) => prepared,
+        Err(error) => {
+            end.cancel();
+            return Err(error);
+        }
+    };
+    drop(events);
+    let shared = Arc::new(shared);
+    tasks.spawn("upkeep", until(end.clone(), upkeep::keep(Arc::clone(&shared))));
+    tasks.spawn("engine", run::drive(Arc::clone(&shared), state, inbox, life.clone()));
+    supervise(tasks, &shared, &life, &end).await
+}
+
+/// Waits for the end of the engine; the first task that ends before it was asked to is what ends the daemon.
+async fn supervise(
+    mut tasks: Tasks,
+    shared: &Shared,
+    life: &Lifecycle,
+    end: &CancellationToken,
+) -> Result<(), DaemonError> {
+    let mut fault = None;
+    while let Some((name, result)) = tasks.join_next().await {
+        let message = match result {
+            Ok(()) if name == "engine" && life.draining().is_cancelled() => String::new(),
+            Ok(()) => "it ended without being asked to".to_owned(),
+            Err(message) => message,
+        };
+        if !message.is_empty() && fault.is_none() {
+            shared.error(if name == "http" { "http" } else { "worker" }, "other", &message);
+            fault = Some(DaemonError::Task { name, message });
+            life.drain(name);
+        }
+        if name == "engine" {
+            break;
+        }
+    }
+    shared.cancel.cancel();
+    end.cancel();
+    let rest = async { while tasks.join_next().await.is_some() {} };
+    if tokio::time::timeout(LAST_WORDS, rest).await.is_err() {
+        tracing::warn!("some tasks did not end in time");
+    }
+    fault.map_or(Ok(()), Err)
+}
+
+/// Runs a task until it is told to end.
+async fn until(end: CancellationToken, task: impl Future<Output = Result<(), String>>) -> Result<(), String> {
+    tokio::select! {
+        result = task => result,
+        () = end.cancelled() => Ok(()),
+    }
+}
+
+/// Tasks that are known by name, however they end.
+#[derive(Default)]
+struct Tasks {
+    set: JoinSet<Result<(), String>>,
+    names: HashMap<Id, &'static str>,
+}
+
+impl Tasks {
+    fn spawn(&mut self, name: &'static str, task: impl Future<Output = Result<(), String>> + Send + 'static) {
+        let id = self.set.spawn(task).id();
+        self.names.insert(id, name);
+    }
+
+    async fn join_next(&mut self) -> Option<(&'static str, Result<(), String>)> {
+        let (id, result) = match self.set.join_next_with_id().await? {
+            Ok((id, result)) => (id, result),
+            Err(error) => (error.id(), Err(error.to_string())),
+        };
+        Some((self.names.get(&id).copied().unwrap_or("a task"), result))
+    }
+}
+
+/// Where the engine's events come from.
+type Events = UnboundedSender<Event>;
+type Inbox = UnboundedReceiver<Event>;
+
+#[cfg(test)]
+mod tests;

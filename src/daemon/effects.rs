@@ -1,0 +1,308 @@
+//! Carries out what the engine wants. Blocking; each effect ends in the one event the engine waits for.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::flight::Flight;
+use super::setup::claimed;
+use super::{Held, Notice, Shared, Told};
+use crate::admit::{Claim, Found, PutBack};
+use crate::config::Pipeline;
+use crate::discover::Name;
+use crate::engine::{Action, ClaimResult, Disposition, Event};
+use crate::job::{
+    FileId, FileStamp, Job, JobError, JobReport, Outcome, Progress, QuarantineReason, RetryReason, RowCounts, Stage,
+    Timestamp, display_name,
+};
+use crate::ledger::AttemptEnd;
+use crate::publish::{Begun, Finished, PublishError, Refusal};
+
+/// The ledger cannot be trusted any more: the daemon must end, and recover at its next start.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct Fatal(String);
+
+impl Shared {
+    /// Carries out one action that is not a tell.
+    pub(super) fn carry_out(&self, action: Action) -> Result<Option<Event>, Fatal> {
+        let lane = |key: &Arc<str>| self.lanes.get_key_value(key);
+        match action {
+            Action::Look { pipeline, names } => Ok(lane(&pipeline).map(|(key, lane)| self.look(key, lane, names))),
+            Action::Scan { pipeline } => Ok(lane(&pipeline).map(|(key, lane)| self.scan(key, lane))),
+            Action::Claim { pipeline, name, stamp, first_seen } => {
+                let Some((key, lane)) = lane(&pipeline) else { return Ok(None) };
+                let result = self.claim(key, &lane.pipeline, &name, stamp, first_seen)?;
+                Ok(Some(Event::ClaimDone { pipeline, name, result }))
+            }
+            Action::Start { id } => self.start(id).map(Some),
+            Action::Conclude { id, disposition } => self.conclude(id, disposition).map(Some),
+            Action::Tell(tell) => {
+                self.tell(tell);
+                Ok(None)
+            }
+        }
+    }
+
+    fn claim(
+        &self,
+        key: &Arc<str>,
+        pipeline: &Pipeline,
+        name: &Name,
+        stamp: FileStamp,
+        first_seen: Timestamp,
+    ) -> Result<ClaimResult, Fatal> {
+        let found = Found { name: (**name).to_owned(), path: pipeline.input.join(&**name), stamp, first_seen };
+        Ok(match self.publisher.claim(pipeline, &found) {
+            Ok(Claim::Claimed(arrival)) => {
+                self.telemetry.emit(Told::FileClaimed {
+                    pipeline: key,
+                    id: &arrival.id,
+                    name: &display_name(name),
+                    bytes: arrival.stamp.size,
+                });
+                let known = claimed(self, &arrival);
+                let held = Held { lane: Arc::clone(key), job: None, arrival };
+                self.files().insert(known.id.clone(), held);
+                ClaimResult::Claimed(known)
+            }
+            Ok(Claim::Changed) => ClaimResult::Changed,
+            Ok(Claim::Vanished) => ClaimResult::Vanished,
+            Ok(Claim::NotAFile(kind)) => ClaimResult::NotAFile(kind),
+            Err(error) => {
+                let error = self.survivable(error)?;
+                ClaimResult::Failed { disk_full: error.is_full(), message: error.to_string() }
+            }
+        })
+    }
+
+    /// Runs one attempt from its beginning to its publication.
+    fn start(&self, id: FileId) -> Result<Event, Fatal> {
+        let Some((pipeline, held)) = self.held(&id) else { return Ok(Event::Finished { id }) };
+        let job = match self.publisher.begin(&pipeline, &held.arrival) {
+            Ok(Begun::Job(job)) => job,
+            Ok(Begun::Finished(finished)) => return Ok(self.finished(&finished, None)),
+            Err(error) => return self.broke(id, error),
+        };
+        if let Some(held) = self.files().get_mut(&id) {
+            held.job = Some(job.clone());
+        }
+        let flight = Flight::of(&job, &self.telemetry);
+        self.tell_started(&job);
+        match self.attempt(&pipeline, &job, &flight) {
+            Ok(Ok((finished, report))) => Ok(self.finished(&finished, report.as_ref())),
+            Ok(Err(error)) => Ok(Event::Failed { id, error }),
+            Err(error) => self.broke(id, error),
+        }
+    }
+
+    fn attempt(
+        &self,
+        pipeline: &Pipeline,
+        job: &Job,
+        flight: &Flight<'_>,
+    ) -> Result<Result<(Finished, Option<JobReport>), JobError>, PublishError> {
+        // Cheaper than processing it: only a content of a size seen before is read for this.
+        if let Some(known) = self.publisher.known_content(job)? {
+            return Ok(Ok((self.publisher.archive_duplicate(pipeline, job, &known)?, None)));
+        }
+        let mut report = match self.runner.run(pipeline, job, &self.cancel, &|told| flight.progress(told)) {
+            Ok(report) => report,
+            Err(error) => return Ok(Err(error)),
+        };
+        flight.progress(Progress::Stage(Stage::Publish));
+        let began = self.clock.monotonic();
+        let finished = self.publisher.publish(pipeline, job, &report)?;
+        let cost = report.stages.entry(Stage::Publish).or_default();
+        cost.busy_seconds += self.clock.monotonic().saturating_sub(began).as_secs_f64();
+        cost.peak_rss_bytes = cost.peak_rss_bytes.max(crate::telemetry::process::resident_bytes());
+        Ok(Ok((finished, Some(report))))
+    }
+
+    /// Ends an attempt the way the engine decided.
+    fn conclude(&self, id: FileId, disposition: Disposition) -> Result<Event, Fatal> {
+        let Some((pipeline, held)) = self.held(&id) else { return Ok(Event::Concluded { id, held: false }) };
+        let job = held.job.clone().unwrap_or_else(|| without_attempt(&held, &pipeline));
+        let ended = match disposition {
+            Disposition::Retry { reason, counted, delay, message } => {
+                let next_attempt_at = Some(self.clock.now().plus(delay)).filter(|_| !delay.is_zero());
+                self.give_up(&job, &AttemptEnd { reason: Some(reason), message: &message, counted, next_attempt_at })
+            }
+            Disposition::Abandon => {
+                let message = "the daemon stopped before the file was done";
+                self.give_up(&job, &AttemptEnd { reason: None, message, counted: false, next_attempt_at: None })
+            }
+            Disposition::Quarantine(error) => self.refuse(&pipeline, &job, *error),
+            Disposition::GiveUp { reason, attempts, message } => {
+                let refusal = Refusal {
+                    outcome: Outcome::Failed,
+                    reason: QuarantineReason::AttemptsExhausted,
+                    message: &format!("given up after {attempts} attempts; the last one ended so: {message}"),
+                    hint: hint(reason),
+                    rows: RowCounts::default(),
+                    rejects: &std::collections::BTreeMap::new(),
+                };
+                self.publisher.quarantine(&pipeline, &job, &refusal).map(|finished| self.concluded(&finished))
+            }
+            Disposition::Empty(_) => match self.publisher.archive_empty(&pipeline, &job) {
+                Ok(finished) => Ok(self.concluded(&finished)),
+                // It was empty when it was read and is not any more.
+                Err(PublishError::Changed { .. }) => self.put_back(&pipeline, &job),
+                Err(PublishError::Vanished { name }) => self.vanished(&pipeline, &job, &name),
+                Err(error) => Err(error),
+            },
+            Disposition::PutBack { .. } => self.put_back(&pipeline, &job),
+            Disposition::Forget { message } => self.vanished(&pipeline, &job, &message),
+        };
+        match ended {
+            Ok(held) => Ok(Event::Concluded { id, held }),
+            Err(error) => {
+                let error = self.survivable(error)?;
+                let (settled, disk_full) = (error.is_unfinished(), error.is_full());
+                Ok(Event::Stuck { id, settled, disk_full, message: error.to_string() })
+            }
+        }
+    }
+
+    fn give_up(&self, job: &Job, end: &AttemptEnd<'_>) -> Result<bool, PublishError> {
+        let arrival = self.publisher.give_up_attempt(job, end)?;
+        if let Some(held) = self.files().get_mut(&job.id) {
+            held.arrival = arrival;
+            held.job = None;
+        }
+        Ok(false)
+    }
+
+    fn refuse(&self, pipeline: &Pipeline, job: &Job, error: JobError) -> Result<bool, PublishError> {
+        let JobError::Quarantine { reason, message, hint, rows, rejects } = error else { return Ok(false) };
+        let refusal =
+            Refusal { outcome: Outcome::Quarantined, reason, message: &message, hint: &hint, rows, rejects: &rejects };
+        let finished = self.publisher.quarantine(pipeline, job, &refusal)?;
+        Ok(self.concluded(&finished))
+    }
+
+    fn vanished(&self, pipeline: &Pipeline, job: &Job, message: &str) -> Result<bool, PublishError> {
+        let finished = self.publisher.vanished(pipeline, &job.id, message)?;
+        Ok(self.concluded(&finished))
+    }
+
+    fn put_back(&self, pipeline: &Pipeline, job: &Job) -> Result<bool, PublishError> {
+        match self.publisher.put_back(pipeline, job)? {
+            PutBack::InInbox => {
+                self.files().remove(&job.id);
+                Ok(false)
+            }
+            PutBack::Held(arrival) => {
+                if let Some(held) = self.files().get_mut(&job.id) {
+                    held.arrival = arrival;
+                    held.job = None;
+                }
+                Ok(true)
+            }
+        }
+    }
+
+    /// A step of the durable path failed during an attempt.
+    fn broke(&self, id: FileId, error: PublishError) -> Result<Event, Fatal> {
+        let error = self.survivable(error)?;
+        let message = error.to_string();
+        if error.is_unfinished() {
+            return Ok(Event::Stuck { id, settled: true, disk_full: error.is_full(), message });
+        }
+        let error = if matches!(error, PublishError::Vanished { .. }) {
+            JobError::Vanished { message }
+        } else {
+            JobError::Retry { reason: error.retry_reason(), message }
+        };
+        Ok(Event::Failed { id, error })
+    }
+
+    /// Lets an error through that one file can have, and stops at one that concerns them all.
+    fn survivable(&self, error: PublishError) -> Result<PublishError, Fatal> {
+        if error.must_stop() {
+            self.error("ledger", "other", &error.to_string());
+            return Err(Fatal(error.to_string()));
+        }
+        Ok(error)
+    }
+
+    fn held(&self, id: &FileId) -> Option<(Arc<Pipeline>, Held)> {
+        let held = self.files().get(id).cloned()?;
+        let pipeline = Arc::clone(&self.lanes.get(&held.lane)?.pipeline);
+        Some((pipeline, held))
+    }
+
+    fn tell_started(&self, job: &Job) {
+        self.telemetry.emit(Told::FileStarted {
+            pipeline: &job.pipeline,
+            id: &job.id,
+            name: &job.name,
+            attempt: job.attempt,
+            trace_id: &job.trace_id,
+            wait: self.clock.now().since(job.arrived_at),
+        });
+        let (pipeline, id, name) = (&job.pipeline, &job.id, &job.name);
+        self.notice(|| Notice::Started { pipeline: pipeline.clone(), id: id.clone(), name: name.clone() });
+    }
+
+    /// Returns false: nothing of the file is held any more.
+    fn concluded(&self, finished: &Finished) -> bool {
+        drop(self.finished(finished, None));
+        false
+    }
+
+    fn finished(&self, finished: &Finished, report: Option<&JobReport>) -> Event {
+        self.files().remove(&finished.row.id);
+        self.tell_finished(finished, report);
+        Event::Finished { id: finished.row.id.clone() }
+    }
+
+    /// Tells of an outcome.
+    pub(super) fn tell_finished(&self, finished: &Finished, report: Option<&JobReport>) {
+        let row = &finished.row;
+        let refused = matches!(finished.outcome, Outcome::Quarantined | Outcome::Failed);
+        let read = row.rows.unwrap_or_default().read;
+        self.telemetry.emit(Told::FileFinished {
+            pipeline: &row.pipeline,
+            id: &row.id,
+            name: &row.display_name(),
+            outcome: finished.outcome,
+            at: finished.at,
+            duration: row.started_at.map_or(Duration::ZERO, |started| finished.at.since(started)),
+            latency: finished.at.since(row.arrived_at),
+            report: report.filter(|_| finished.outcome == Outcome::Succeeded),
+            reason: row.reason,
+            message: if refused { &row.message } else { "" },
+            rows_quarantined: if refused { read } else { 0 },
+        });
+        self.notice(|| Notice::Finished(Box::new(row.clone())));
+    }
+}
+
+/// What to do about a file whose attempts are used up.
+const fn hint(reason: RetryReason) -> &'static str {
+    match reason {
+        RetryReason::Crash => {
+            "keep the file and report it with the log: no file should do that; then mend or remove it"
+        }
+        RetryReason::OutOfMemory => "give the daemon more memory or run fewer workers, then drop the file again",
+        RetryReason::Io | RetryReason::DiskFull | RetryReason::Changed => {
+            "mend the storage the message names, then drop the file again"
+        }
+    }
+}
+
+/// A job for a file whose attempt could not even begin: there is nothing staged.
+fn without_attempt(held: &Held, pipeline: &Pipeline) -> Job {
+    let arrival = &held.arrival;
+    Job {
+        id: arrival.id.clone(),
+        pipeline: arrival.pipeline.clone(),
+        input: arrival.path.clone(),
+        name: display_name(&arrival.name),
+        stamp: arrival.stamp,
+        arrived_at: arrival.arrived_at,
+        staging: pipeline.output.join(".forebay").join("staging").join(format!("{}-0", arrival.id)),
+        attempt: 0,
+        trace_id: String::new(),
+    }
+}

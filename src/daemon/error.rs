@@ -1,0 +1,60 @@
+//! Why the daemon did not start, or ended.
+
+use std::net::SocketAddr;
+
+use crate::config::ConfigErrors;
+use crate::ledger::LedgerError;
+use crate::publish::PublishError;
+use crate::storage::StorageError;
+
+/// Why the daemon did not start, or ended.
+#[derive(Debug, thiserror::Error)]
+pub enum DaemonError {
+    /// The folders of the configuration do not fit together.
+    #[error("{0}")]
+    Folders(ConfigErrors),
+    /// The endpoint's address cannot be had.
+    #[error("cannot listen on {address}: {cause}; free it, or set server.listen to another address")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        cause: std::io::Error,
+    },
+    /// The process cannot have threads or signals.
+    #[error("the daemon cannot start: {0}")]
+    Runtime(std::io::Error),
+    /// A folder cannot be made.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// The ledger cannot be used.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// What an earlier run began cannot be finished.
+    #[error("recovery: {0}")]
+    Recovery(PublishError),
+    /// A part of the daemon ended that it cannot live without.
+    #[error("{name} ended: {message}")]
+    Task {
+        /// Which part.
+        name: &'static str,
+        /// Why.
+        message: String,
+    },
+}
+
+impl DaemonError {
+    /// Returns the exit code of the process: 2 for a configuration that cannot work, 70 for everything else.
+    #[must_use]
+    pub const fn exit_code(&self) -> u8 {
+        match self {
+            Self::Folders(_) => 2,
+            Self::Runtime(_)
+            | Self::Listen { .. }
+            | Self::Storage(_)
+            | Self::Ledger(_)
+            | Self::Recovery(_)
+            | Self::Task { .. } => 70,
+        }
+    }
+}

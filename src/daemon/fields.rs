@@ -1,0 +1,55 @@
+//! What the engine tells, with the names and numbers people want to see beside it.
+
+use super::{Notice, Shared, Told};
+use crate::engine::Tell;
+use crate::job::{FileId, RetryReason, display_name};
+
+impl Shared {
+    /// Tells people what the engine wants told.
+    pub(super) fn tell(&self, tell: Tell) {
+        match tell {
+            Tell::Discovered { pipeline, name, bytes, source, at } => {
+                let name = display_name(&name);
+                self.telemetry.emit(Told::FileDiscovered { pipeline: &pipeline, name: &name, bytes, source, at });
+            }
+            Tell::Ignored { pipeline, name, kind } => {
+                self.telemetry.emit(Told::FileIgnored { pipeline: &pipeline, name: &display_name(&name), kind });
+            }
+            Tell::Scanned { pipeline, missed } => {
+                self.telemetry.emit(Told::Scanned { pipeline: &pipeline, at: self.clock.now(), missed });
+            }
+            Tell::ScanFailed { pipeline, message } => {
+                self.telemetry.emit(Told::ScanFailed { pipeline: &pipeline, message: &message });
+            }
+            Tell::ClaimFailed { pipeline, name, message, delay } => {
+                let name = display_name(&name);
+                let delay = delay.as_secs_f64();
+                let message = format!("{pipeline}: cannot claim {name}: {message}; next try in {delay:.1} s");
+                self.error("publish", "claim", &message);
+            }
+            Tell::Retried { id, reason, message, delay } => self.tell_retried(&id, reason, &message, delay),
+            Tell::Stuck { id, message, delay } => {
+                let delay = delay.as_secs_f64();
+                self.error("publish", "publish", &format!("{id}: {message}; next try in {delay:.1} s"));
+            }
+            Tell::DiskWait { active } => self.telemetry.emit(Told::Backpressure { reason: "disk", active }),
+            Tell::FirstScanDone => {
+                self.telemetry.emit(Told::Ready);
+                self.notice(|| Notice::Ready);
+            }
+        }
+    }
+
+    fn tell_retried(&self, id: &FileId, reason: RetryReason, message: &str, delay: std::time::Duration) {
+        let Some(held) = self.files().get(id).cloned() else { return };
+        self.telemetry.emit(Told::FileRetried {
+            pipeline: &held.lane,
+            id,
+            name: &display_name(&held.arrival.name),
+            reason,
+            message,
+            attempt: held.job.map_or(0, |job| job.attempt),
+            delay,
+        });
+    }
+}

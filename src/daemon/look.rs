@@ -1,0 +1,107 @@
+//! Looking into inboxes, and keeping them watched.
+//!
+//! A watch is set before the scan that follows it, and set anew by the scan that finds it lost: no file can slip between.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::{Events, Lane, Shared, Told};
+use crate::config::{Config, Pipeline};
+use crate::discover::{self, Listing, Name, Names, Note, Watcher};
+use crate::engine::Event;
+use crate::telemetry::Telemetry;
+
+/// The watcher and what was last told of each inbox.
+pub(super) struct Watch {
+    watcher: Watcher,
+    told: BTreeMap<Arc<str>, Result<(), String>>,
+    lost: Arc<Mutex<BTreeSet<Arc<str>>>>,
+}
+
+impl Watch {
+    pub(super) fn new(config: &Config, telemetry: &Telemetry, events: Events) -> Self {
+        let inbox = |pipeline: &Arc<Pipeline>| discover::Inbox {
+            pipeline: pipeline.name.as_str().into(),
+            path: pipeline.input.clone(),
+            names: Names::of(pipeline),
+        };
+        let lost: Arc<Mutex<BTreeSet<Arc<str>>>> = Arc::default();
+        let tell = {
+            let (lost, telemetry) = (Arc::clone(&lost), telemetry.clone());
+            move |note| hear(note, &telemetry, &lost, &events)
+        };
+        let watcher = Watcher::new(config.pipelines.iter().map(inbox).collect(), tell);
+        Self { watcher, told: BTreeMap::new(), lost }
+    }
+
+    /// Sets the watch of a pipeline if it is not set or is worth nothing any more.
+    fn ensure(&mut self, key: &Arc<str>, telemetry: &Telemetry) {
+        let lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+        if self.watcher.is_up(key) && !lost {
+            return;
+        }
+        let result = self.watcher.set(key).map_err(|error| error.to_string());
+        if self.told.get(key) != Some(&result) {
+            let message = result.as_ref().err().map_or("", String::as_str);
+            telemetry.emit(Told::Watch { pipeline: key, up: result.is_ok(), message });
+            self.told.insert(Arc::clone(key), result);
+        }
+    }
+}
+
+/// Runs on the watcher's own thread: hands on, and never waits.
+fn hear(note: Note, telemetry: &Telemetry, lost: &Mutex<BTreeSet<Arc<str>>>, events: &Events) {
+    let event = match note {
+        Note::Hint { pipeline, name } => Event::Hint { pipeline, name },
+        Note::Rescan { pipeline } => Event::Rescan { pipeline },
+        Note::Lost { pipeline } => {
+            lost.lock().unwrap_or_else(PoisonError::into_inner).insert(Arc::clone(&pipeline));
+            telemetry.emit(Told::Watch { pipeline: &pipeline, up: false, message: "the inbox was moved or removed" });
+            Event::Rescan { pipeline }
+        }
+        Note::Overflow => return telemetry.emit(Told::WatchOverflow),
+        Note::Seen(kind) => return telemetry.emit(Told::WatchEvent { kind }),
+    };
+    // When the engine has ended there is nobody to hint to.
+    drop(events.send(event));
+}
+
+impl Shared {
+    /// Lists an inbox, watched from before the listing on.
+    pub(super) fn scan(&self, key: &Arc<str>, lane: &Lane) -> Event {
+        let pipeline = Arc::clone(key);
+        self.watch().ensure(key, &self.telemetry);
+        let scan = || discover::scan(&lane.pipeline.input, &lane.names);
+        let mut taken = self.clock.monotonic();
+        let mut scanned = scan();
+        if let Ok(Listing { folder, .. }) = &scanned
+            && self.watch().watcher.is_stale(key, *folder)
+        {
+            // Another directory lies there than the one that is watched.
+            let mut watch = self.watch();
+            watch.watcher.forget(key);
+            watch.ensure(key, &self.telemetry);
+            drop(watch);
+            taken = self.clock.monotonic();
+            scanned = scan();
+        }
+        match scanned {
+            Ok(listing) => Event::Scanned { pipeline, taken, seen: listing.seen },
+            Err(error) => Event::ScanFailed { pipeline, taken, message: error.to_string() },
+        }
+    }
+
+    /// Looks at single names.
+    pub(super) fn look(&self, key: &Arc<str>, lane: &Lane, names: Vec<Name>) -> Event {
+        let taken = self.clock.monotonic();
+        let seen = discover::look(&lane.pipeline.input, &lane.names, names.clone()).unwrap_or_else(|error| {
+            self.error("discover", "scan", &error.to_string());
+            names.into_iter().map(|name| (name, discover::Sighting::Gone)).collect()
+        });
+        Event::Looked { pipeline: Arc::clone(key), taken, seen }
+    }
+
+    fn watch(&self) -> std::sync::MutexGuard<'_, Watch> {
+        self.watcher.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,190 @@
+//! The whole daemon in this process: real folders, real files, real SQLite.
+
+use std::io::{Read as _, Write as _};
+use std::path::Path;
+use std::thread::JoinHandle;
+
+use super::*;
+use crate::job::Outcome;
+
+const PIPELINE: &str = r#"
+[pipelines.p]
+settle = "100ms"
+scan_interval = "1s"
+
+[pipelines.p.columns]
+id = "int64"
+amount = "float64"
+
+[pipelines.p.accept]
+max_rejects = 1
+
+[pipelines.p.rules]
+positive = "amount > 0"
+"#;
+
+/// A daemon on a thread of its own.
+struct Running {
+    life: Lifecycle,
+    thread: JoinHandle<Result<(), DaemonError>>,
+    notices: UnboundedReceiver<Notice>,
+    address: SocketAddr,
+}
+
+impl Running {
+    fn start(dir: &Path, pipelines: &str) -> Self {
+        let text = format!("[server]\nlisten = \"127.0.0.1:0\"\n[paths]\nbase = \"data\"\n{pipelines}");
+        let config = crate::config::parse(&text, &dir.join("forebay.toml")).unwrap();
+        let (tell, mut notices) = unbounded_channel();
+        let options = DaemonOptions { notices: Some(tell), ..DaemonOptions::default() };
+        let life = Lifecycle::new();
+        let thread = std::thread::spawn({
+            let life = life.clone();
+            move || start(config, options, &life)
+        });
+        let Some(Notice::Listening(address)) = notices.blocking_recv() else { panic!("the address comes first") };
+        Self { life, thread, notices, address }
+    }
+
+    /// Waits until `wanted` comes back with something.
+    fn wait<T>(&mut self, mut wanted: impl FnMut(Notice) -> Option<T>) -> T {
+        loop {
+            let notice = self.notices.blocking_recv().expect("the daemon ended before it happened");
+            if let Some(found) = wanted(notice) {
+                return found;
+            }
+        }
+    }
+
+    fn wait_finished(&mut self, files: usize) -> BTreeMap<String, (Outcome, FileRow)> {
+        let mut seen = BTreeMap::new();
+        for _ in 0..files {
+            let row = self.wait(|notice| if let Notice::Finished(row) = notice { Some(row) } else { None });
+            seen.insert(row.display_name(), (row.outcome.unwrap(), *row));
+        }
+        seen
+    }
+
+    fn get(&self, path: &str) -> String {
+        let mut stream = std::net::TcpStream::connect(self.address).unwrap();
+        let host = self.address;
+        stream
+            .write_all(format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").as_bytes())
+            .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
+    /// Waits until a line of `/metrics` is there.
+    fn wait_metric(&self, line: &str) {
+        for _ in 0..100 {
+            if self.get("/metrics").lines().any(|found| found == line) {
+                return;
+            }
+            std::thread::park_timeout(Duration::from_millis(100));
+        }
+        panic!("never came: {line}\n{}", self.get("/metrics"));
+    }
+
+    fn stop(self) {
+        self.life.drain("test");
+        self.thread.join().unwrap().unwrap();
+    }
+}
+
+fn put(dir: &Path, name: &str, text: &str) {
+    let inbox = dir.join("data/in/p");
+    std::fs::create_dir_all(&inbox).unwrap();
+    std::fs::File::create(inbox.join(".x.tmp")).unwrap().write_all(text.as_bytes()).unwrap();
+    rustix::fs::rename(inbox.join(".x.tmp"), inbox.join(name)).unwrap();
+}
+
+#[test]
+fn files_of_every_fate_reach_it() {
+    let dir = tempfile::tempdir().unwrap();
+    put(dir.path(), "early.csv", "id,amount\n1,2.5\n2,-1\n");
+    let mut daemon = Running::start(dir.path(), PIPELINE);
+    let early = daemon.wait_finished(1);
+    assert_eq!(early["early.csv"].0, Outcome::Succeeded);
+    put(dir.path(), "again.csv", "id,amount\n1,2.5\n2,-1\n");
+    put(dir.path(), "empty.csv", "");
+    put(dir.path(), "broken.csv", "other\n1\n");
+    put(dir.path(), "late.csv", "id,amount\n3,4\n");
+    let seen = daemon.wait_finished(4);
+    assert_eq!(seen["again.csv"].0, Outcome::Duplicate);
+    assert_eq!(seen["empty.csv"].0, Outcome::Empty);
+    assert_eq!(seen["broken.csv"].0, Outcome::Quarantined);
+    assert_eq!(seen["late.csv"].0, Outcome::Succeeded);
+    daemon.wait_metric("forebay_files_processed_total{pipeline=\"p\",outcome=\"succeeded\"} 2");
+    daemon.wait_metric("forebay_rows_read_total{pipeline=\"p\"} 3");
+    daemon.wait_metric("forebay_rows_written_total{pipeline=\"p\"} 2");
+    daemon.wait_metric("forebay_files_quarantined{pipeline=\"p\"} 1");
+    daemon.wait_metric("forebay_files_in_flight{pipeline=\"p\"} 0");
+    daemon.wait_metric("forebay_files_pending{pipeline=\"p\"} 0");
+    daemon.wait_metric("forebay_in_flight_rows{pipeline=\"p\"} 0");
+    daemon.wait_metric("forebay_watch_up{pipeline=\"p\"} 1");
+    assert!(daemon.get("/-/ready").starts_with("HTTP/1.1 200"));
+    let id = seen["late.csv"].1.id.as_str();
+    assert!(daemon.get(&format!("/api/v1/files/{id}")).contains("\"story\""));
+    assert!(daemon.get("/api/v1/files?state=duplicate").contains("again.csv"));
+    assert!(daemon.get("/api/v1/files?pipeline=q").starts_with("HTTP/1.1 400"));
+    daemon.stop();
+    let published = std::fs::read_dir(dir.path().join("data/out/p")).unwrap().count();
+    assert!(published >= 1, "something was published");
+}
+
+#[test]
+fn a_restart_knows_what_was_done() {
+    let dir = tempfile::tempdir().unwrap();
+    put(dir.path(), "a.csv", "id,amount\n1,1\n");
+    let mut daemon = Running::start(dir.path(), PIPELINE);
+    assert_eq!(daemon.wait_finished(1)["a.csv"].0, Outcome::Succeeded);
+    daemon.stop();
+    put(dir.path(), "b.csv", "id,amount\n1,1\n");
+    let mut daemon = Running::start(dir.path(), PIPELINE);
+    assert_eq!(daemon.wait_finished(1)["b.csv"].0, Outcome::Duplicate);
+    assert!(daemon.get("/metrics").contains("forebay_last_success_timestamp_seconds{pipeline=\"p\"}"));
+    daemon.stop();
+}
+
+#[test]
+fn kept_files_stay_and_are_taken_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let keep = PIPELINE.replace("settle", "on_success = \"keep\"\nsettle");
+    put(dir.path(), "a.csv", "id,amount\n1,1\n");
+    let mut daemon = Running::start(dir.path(), &keep);
+    assert_eq!(daemon.wait_finished(1)["a.csv"].0, Outcome::Succeeded);
+    daemon.stop();
+    assert!(dir.path().join("data/in/p/a.csv").try_exists().unwrap());
+    let mut daemon = Running::start(dir.path(), &keep);
+    daemon.wait_metric("forebay_ready 1");
+    put(dir.path(), "b.csv", "id,amount\n2,2\n");
+    let seen = daemon.wait_finished(1);
+    assert_eq!(seen["b.csv"].0, Outcome::Succeeded);
+    assert!(daemon.get("/metrics").contains("forebay_files_discovered_total{pipeline=\"p\",source=\"startup\"} 0"));
+    daemon.stop();
+}
+
+#[test]
+fn a_taken_address_is_an_internal_error_that_says_what_to_do() {
+    let dir = tempfile::tempdir().unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let text = format!("[server]\nlisten = \"{address}\"\n[paths]\nbase = \"data\"\n{PIPELINE}");
+    let config = crate::config::parse(&text, &dir.path().join("forebay.toml")).unwrap();
+    let error = start(config, DaemonOptions::default(), &Lifecycle::new()).unwrap_err();
+    assert_eq!(error.exit_code(), 70);
+    assert!(error.to_string().contains("server.listen"), "{error}");
+}
+
+#[test]
+fn two_daemons_never_share_a_state_folder() {
+    let dir = tempfile::tempdir().unwrap();
+    let daemon = Running::start(dir.path(), PIPELINE);
+    daemon.wait_metric("forebay_ready 1");
+    let second = Running::start(dir.path(), PIPELINE);
+    let error = second.thread.join().unwrap().unwrap_err();
+    assert!(error.to_string().contains("another forebay"), "{error}");
+    daemon.stop();
+}

@@ -1,0 +1,107 @@
+//! What the endpoint may see of the ledger: read-only, over a connection of its own.
+
+use std::collections::BTreeMap;
+use std::sync::OnceLock;
+
+use serde_json::{Value, json};
+
+use crate::config::Config;
+use crate::http::{FileFilter, FileSummary, OutcomeCounts, ReadView, ViewError};
+use crate::job::FileId;
+use crate::ledger::{FileRow, Filter, LedgerError, LedgerReader, StoryLine};
+use crate::publish::Manifest;
+
+/// The ledger for the endpoint. Before the ledger is open it answers that it is not.
+#[derive(Debug)]
+pub struct LedgerView {
+    reader: OnceLock<LedgerReader>,
+    pipelines: Vec<String>,
+}
+
+impl LedgerView {
+    pub(super) fn new(config: &Config) -> Self {
+        let pipelines = config.pipelines.iter().map(|pipeline| pipeline.name.clone()).collect();
+        Self { reader: OnceLock::new(), pipelines }
+    }
+
+    /// Opens the reader. The ledger must be there.
+    pub(super) fn open(&self, config: &Config) -> Result<(), LedgerError> {
+        let reader = LedgerReader::open(&config.state)?;
+        // A second reader would be as good as the first.
+        drop(self.reader.set(reader));
+        Ok(())
+    }
+
+    fn reader(&self) -> Result<&LedgerReader, ViewError> {
+        self.reader.get().ok_or_else(|| ViewError::Failed("the daemon is still starting".to_owned()))
+    }
+}
+
+impl ReadView for LedgerView {
+    fn outcomes(&self) -> Result<OutcomeCounts, ViewError> {
+        let mut outcomes = OutcomeCounts::new();
+        for ((pipeline, outcome), files) in self.reader()?.counts().map_err(|error| failed(&error))?.by_outcome {
+            outcomes.entry(pipeline).or_default().insert(outcome, files);
+        }
+        Ok(outcomes)
+    }
+
+    fn files(&self, wanted: &FileFilter) -> Result<Vec<FileSummary>, ViewError> {
+        let mut filter = Filter { pipeline: wanted.pipeline.clone(), limit: wanted.limit, ..Filter::default() };
+        if let Some(word) = &wanted.state {
+            filter.state_or_outcome(word).map_err(ViewError::Refused)?;
+        }
+        if let Some(unknown) = wanted.pipeline.as_ref().filter(|name| !self.pipelines.contains(name)) {
+            let known = self.pipelines.join(", ");
+            return Err(ViewError::Refused(format!("there is no pipeline '{unknown}'; there is: {known}")));
+        }
+        let rows = self.reader()?.files(&filter).map_err(|error| failed(&error))?;
+        Ok(rows.into_iter().map(summary).collect())
+    }
+
+    fn file(&self, id: &FileId) -> Result<Option<Value>, ViewError> {
+        let reader = self.reader()?;
+        let Some(row) = reader.get(id).map_err(|error| failed(&error))? else { return Ok(None) };
+        let story = reader.story(id).map_err(|error| failed(&error))?;
+        // A directory that somebody tidied away is no reason to tell nothing.
+        let manifest = row.final_dir.as_deref().and_then(|dir| Manifest::read(dir).ok());
+        Ok(Some(document(&row, &story, manifest.as_ref())))
+    }
+}
+
+fn failed(error: &LedgerError) -> ViewError {
+    ViewError::Failed(error.to_string())
+}
+
+fn summary(row: FileRow) -> FileSummary {
+    let manifest = row.final_dir.as_deref().and_then(|dir| Manifest::read(dir).ok());
+    FileSummary {
+        name: row.display_name(),
+        bytes: row.stamp.size,
+        state: row.state.as_str().to_owned(),
+        outcome: row.outcome,
+        attempts: row.starts,
+        arrived_at: row.arrived_at,
+        finished_at: row.finished_at,
+        rows: row.rows,
+        rejects: manifest.map_or_else(BTreeMap::new, |manifest| manifest.rejects),
+        reason: row.reason,
+        message: Some(row.message).filter(|message| !message.is_empty()),
+        id: row.id,
+        pipeline: row.pipeline,
+    }
+}
+
+/// Returns a file's whole story as one document: the ledger's fields, for a published file the manifest's (which win), and
+/// the story. The same for `/api/v1/files/{id}` and `forebay explain --json`.
+#[must_use]
+pub fn document(row: &FileRow, story: &[StoryLine], manifest: Option<&Manifest>) -> Value {
+    let mut document = json!(row);
+    if let Some(fields) = document.as_object_mut() {
+        if let Some(Value::Object(manifest)) = manifest.map(|manifest| json!(manifest)) {
+            fields.extend(manifest);
+        }
+        fields.insert("story".to_owned(), json!(story));
+    }
+    document
+}
