@@ -328,6 +328,8 @@ fn trace_id() -> String {
 #[cfg(test)]
 mod crash_tests;
 #[cfg(test)]
+mod sync_tests;
+#[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;

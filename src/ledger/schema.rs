@@ -56,7 +56,7 @@ fn create(disk: &Disk, dir: &Path, path: &Path) -> Result<(), LedgerError> {
     disk.remove_file(&dir.join(format!("{DATABASE}.new-journal")))?;
     let made = || -> rusqlite::Result<()> {
         let connection = Connection::open(&new)?;
-        connection.execute_batch(SCHEMA)?;
+        connection.execute_batch(&format!("BEGIN; {SCHEMA} COMMIT;"))?;
         connection.pragma_update(None, "user_version", VERSION)?;
         connection.close().map_err(|(_, err)| err)
     };

@@ -10,6 +10,7 @@ use super::*;
 use crate::clock::SystemClock;
 use crate::config::OnSuccess;
 use crate::job::RetryReason;
+use crate::ledger::Filter;
 use crate::storage::Disk;
 use crate::storage::failing::{FailAt, Fault};
 
@@ -39,6 +40,64 @@ fn a_sound_file_is_published_once_and_archived() {
     rig.verdict(GOOD, Outcome::Succeeded, &publisher).unwrap();
     let story: Vec<_> = publisher.ledger().story(&arrival.id).unwrap().into_iter().map(|line| line.what).collect();
     assert_eq!(story, ["claimed", "started", "staged", "published", "done"]);
+}
+
+/// Runs one file to its end and tells every change of the disk, with what the ledger knew at that moment.
+fn steps_of(on_success: OnSuccess, text: &str) -> Vec<String> {
+    let rig = Rig::new(on_success);
+    let storage = Arc::new(FailAt::never());
+    let publisher = rig.open(Arc::<FailAt>::clone(&storage));
+    let log = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let (told, ledger, base) = (Arc::clone(&log), Arc::downgrade(publisher.ledger()), rig.dir.path().to_owned());
+    storage.tell(Box::new(move |what, path| {
+        let known = ledger.upgrade().unwrap().files(&Filter::default()).unwrap();
+        let (id, state) = known.first().map_or(("-", "-"), |row| (row.id.as_str(), row.state.as_str()));
+        let path = path.strip_prefix(&base).unwrap().to_str().unwrap().replace(id, "ID");
+        told.lock().unwrap().push(format!("{state}: {what} {path}"));
+    }));
+    let found = rig.drop_file("x.csv", text);
+    let Claim::Claimed(arrival) = publisher.claim(&rig.pipeline, &found).unwrap() else { panic!("not claimed") };
+    rig.attempt(&publisher, &arrival).unwrap();
+    let log = log.lock().unwrap();
+    log.clone()
+}
+
+#[test]
+fn the_ledger_knows_before_the_disk_and_every_output_is_synced_before_it_is_seen() {
+    assert_eq!(
+        steps_of(OnSuccess::Archive, GOOD),
+        [
+            "claimed: make_dirs in/trips/.forebay/claimed",
+            "claimed: make_dir in/trips/.forebay/claimed/ID",
+            "claimed: rename_noreplace in/trips/.forebay/claimed/ID/x.csv",
+            "claimed: make_dirs out/trips/.forebay/staging",
+            "claimed: remove_tree out/trips/.forebay/staging/ID-1",
+            "claimed: make_dir out/trips/.forebay/staging/ID-1",
+            "claimed: sync_file out/trips/.forebay/staging/ID-1/rejects.parquet",
+            "claimed: sync_file out/trips/.forebay/staging/ID-1/rows.parquet",
+            "claimed: write_file out/trips/.forebay/staging/ID-1/_manifest.json",
+            "staged: make_dirs out/trips/ingest_date=2026-11-20",
+            "staged: rename_noreplace out/trips/ingest_date=2026-11-20/ID",
+            "published: make_dirs archive/trips/2026-11-20",
+            "published: rename_noreplace archive/trips/2026-11-20/ID-x.csv",
+            "done: remove_empty_dir in/trips/.forebay/claimed/ID",
+        ]
+    );
+    let delete = steps_of(OnSuccess::Delete, GOOD);
+    assert!(delete.contains(&"published: remove_file in/trips/.forebay/claimed/ID/x.csv".to_owned()), "{delete:#?}");
+    assert_eq!(
+        steps_of(OnSuccess::Archive, "bad\n")[6..],
+        [
+            "quarantining: make_dirs quarantine/trips",
+            "quarantining: sync_file out/trips/.forebay/staging/ID-1/rejects.parquet",
+            "quarantining: rename_noreplace quarantine/trips/ID-x.csv.rejects.parquet",
+            "quarantining: write_file quarantine/trips/ID-x.csv.error.json",
+            "quarantining: make_dirs quarantine/trips",
+            "quarantining: rename_noreplace quarantine/trips/ID-x.csv",
+            "quarantining: remove_tree out/trips/.forebay/staging/ID-1",
+            "done: remove_empty_dir in/trips/.forebay/claimed/ID",
+        ]
+    );
 }
 
 #[test]

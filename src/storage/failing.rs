@@ -6,6 +6,7 @@
 use std::ffi::OsString;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::io::Errno;
@@ -32,18 +33,37 @@ pub(crate) enum Fault {
 pub(crate) struct Died;
 
 /// A disk whose n-th state-changing operation fails.
-#[derive(Debug)]
 pub(crate) struct FailAt {
     disk: Disk,
     at: u64,
     fault: Fault,
     done: AtomicU64,
+    seen: OnceLock<Seen>,
+}
+
+/// Told of every state-changing operation before it happens: its name, and the path it leads to.
+pub(crate) type Seen = Box<dyn Fn(&'static str, &Path) + Send + Sync>;
+
+impl std::fmt::Debug for FailAt {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("FailAt").field("at", &self.at).field("fault", &self.fault).finish_non_exhaustive()
+    }
 }
 
 impl FailAt {
     /// Returns a disk that fails at operation `at`, counted from 1.
     pub(crate) fn new(at: u64, fault: Fault) -> Self {
-        Self { disk: Disk::new(), at, fault, done: AtomicU64::new(0) }
+        Self { disk: Disk::new(), at, fault, done: AtomicU64::new(0), seen: OnceLock::new() }
+    }
+
+    /// Returns a disk that does not fail.
+    pub(crate) fn never() -> Self {
+        Self::new(u64::MAX, Fault::DieBefore)
+    }
+
+    /// Tells `seen` of every operation from now on.
+    pub(crate) fn tell(&self, seen: Seen) {
+        drop(self.seen.set(seen));
     }
 
     /// Returns whether the fault has struck.
@@ -51,7 +71,15 @@ impl FailAt {
         self.done.load(Ordering::SeqCst) >= self.at
     }
 
-    fn change<T>(&self, path: &Path, act: impl FnOnce() -> Result<T, StorageError>) -> Result<T, StorageError> {
+    fn change<T>(
+        &self,
+        what: &'static str,
+        path: &Path,
+        act: impl FnOnce() -> Result<T, StorageError>,
+    ) -> Result<T, StorageError> {
+        if let Some(seen) = self.seen.get() {
+            seen(what, path);
+        }
         let now = self.done.fetch_add(1, Ordering::SeqCst) + 1;
         let failed = |errno: Errno| Err(StorageError::new(Operation::Write, path, errno));
         match self.fault {
@@ -73,31 +101,31 @@ impl FailAt {
 
 impl Storage for FailAt {
     fn make_dirs(&self, dir: &Path) -> Result<(), StorageError> {
-        self.change(dir, || self.disk.make_dirs(dir))
+        self.change("make_dirs", dir, || self.disk.make_dirs(dir))
     }
     fn make_dir(&self, dir: &Path) -> Result<(), StorageError> {
-        self.change(dir, || self.disk.make_dir(dir))
+        self.change("make_dir", dir, || self.disk.make_dir(dir))
     }
     fn write_file(&self, path: &Path, bytes: &[u8]) -> Result<(), StorageError> {
-        self.change(path, || self.disk.write_file(path, bytes))
+        self.change("write_file", path, || self.disk.write_file(path, bytes))
     }
     fn sync_file(&self, path: &Path) -> Result<(), StorageError> {
-        self.change(path, || self.disk.sync_file(path))
+        self.change("sync_file", path, || self.disk.sync_file(path))
     }
     fn sync_dir(&self, dir: &Path) -> Result<(), StorageError> {
-        self.change(dir, || self.disk.sync_dir(dir))
+        self.change("sync_dir", dir, || self.disk.sync_dir(dir))
     }
     fn rename_noreplace(&self, from: &Path, to: &Path) -> Result<(), StorageError> {
-        self.change(from, || self.disk.rename_noreplace(from, to))
+        self.change("rename_noreplace", to, || self.disk.rename_noreplace(from, to))
     }
     fn remove_file(&self, path: &Path) -> Result<bool, StorageError> {
-        self.change(path, || self.disk.remove_file(path))
+        self.change("remove_file", path, || self.disk.remove_file(path))
     }
     fn remove_empty_dir(&self, dir: &Path) -> Result<bool, StorageError> {
-        self.change(dir, || self.disk.remove_empty_dir(dir))
+        self.change("remove_empty_dir", dir, || self.disk.remove_empty_dir(dir))
     }
     fn remove_tree(&self, dir: &Path) -> Result<(), StorageError> {
-        self.change(dir, || self.disk.remove_tree(dir))
+        self.change("remove_tree", dir, || self.disk.remove_tree(dir))
     }
     fn stat(&self, path: &Path) -> Result<Option<Entry>, StorageError> {
         self.disk.stat(path)
