@@ -4,7 +4,7 @@
 //! pads, cuts, guesses or skips: every record of the input is a row of a [`Batch`] or a [`Reject`] of it.
 //!
 //! ```text
-//! bytes ──[block]──► Chunk of whole records ──[index]──► field positions ──[column]──► Series ──[batch]──► Batch
+//! bytes ──[block]──► Chunk of whole records ──[index]──► field positions ──[column]──► Column ──[batch]──► Batch
 //!            └────────────── both ask [record] where a record ends ──────────┘
 //! ```
 //!
@@ -15,6 +15,7 @@
 
 pub mod batch;
 pub mod block;
+pub mod builder;
 pub mod column;
 pub mod header;
 pub mod index;

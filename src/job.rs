@@ -446,7 +446,8 @@ pub fn display_name(name: &std::ffi::OsStr) -> String {
             }
         }
         for byte in chunk.invalid() {
-            shown.push_str(&format!("\\x{byte:02x}"));
+            shown.push_str("\\x");
+            shown.extend([byte >> 4, byte & 15].iter().filter_map(|half| char::from_digit(u32::from(*half), 16)));
         }
     }
     match shown.char_indices().nth(256) {

@@ -3,6 +3,7 @@
 use polars::prelude::*;
 
 use super::block::Chunk;
+use super::builder::{Builder, TILE_ROWS};
 use super::column::{ColumnReader, Faults, Fields};
 use super::header::Layout;
 use super::index::Index;
@@ -59,13 +60,17 @@ impl Parser {
         let mut rejects = std::mem::take(&mut index.rejects);
         let mut faults = Faults::new();
         let fields = Fields { text: &chunk.text, index: &index };
-        let mut columns: Vec<Option<Column>> = vec![None; self.readers.len()];
-        for number in &self.file_order {
-            if let (Some(reader), Some(place)) = (self.readers.get(*number), columns.get_mut(*number)) {
-                *place = Some(reader.read(fields, &mut faults)?);
+        let mut builders: Vec<_> = self.readers.iter().map(|reader| reader.builder(index.len())).collect();
+        for start in (0..index.len()).step_by(TILE_ROWS) {
+            let tile = start..index.len().min(start + TILE_ROWS);
+            for number in &self.file_order {
+                if let Some(builder) = builders.get_mut(*number) {
+                    builder.append(fields, tile.clone(), &mut faults);
+                }
             }
         }
-        let mut frame = DataFrame::new(index.len(), columns.into_iter().flatten().collect())?;
+        let columns = builders.into_iter().map(Builder::finish).collect::<PolarsResult<_>>()?;
+        let mut frame = DataFrame::new(index.len(), columns)?;
         let mut rows = None;
         if !faults.is_empty() {
             let kept: Vec<_> = (0..index.len()).filter(|row| !faults.contains_key(row)).collect();

@@ -1,17 +1,15 @@
 //! One field of every sound record into one typed column.
 //!
-//! Column by column, not row by row: the loop for one type is tight, and the first fault of a record is the leftmost
-//! because fields are read from the left.
+//! What holds for a column of any type: quotes, nulls, faults. The types are in [`super::builder`].
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
-use polars::prelude::*;
-use polars_arrow::bitmap::{Bitmap, BitmapBuilder};
-
+use super::builder::{self, Builder};
 use super::header::Source;
 use super::index::Index;
 use super::reject::quoted;
-use super::value::{self, decimal::decimal, number, time::TimeReader};
+use super::value::time::TimeReader;
 use crate::config::{ColumnType, CsvOptions};
 use crate::job::RejectReason;
 
@@ -77,123 +75,36 @@ impl ColumnReader {
         self.source.field
     }
 
-    /// Returns the column; rows at fault hold a null and are told in `faults`.
-    pub fn read(&self, fields: Fields<'_>, faults: &mut Faults) -> PolarsResult<Column> {
-        let name = PlSmallStr::from_str(&self.source.column.name);
-        let kind = &self.source.column.kind;
-        if self.source.field.is_none() {
-            return Ok(Column::full_null(name, fields.index.len(), &kind.dtype()));
-        }
-        let series = match kind {
-            ColumnType::String => self.strings(fields, faults).into_series(),
-            ColumnType::Bool => self.bools(fields, faults).into_series(),
-            ColumnType::Int(8) => {
-                self.numbers::<Int8Type>(fields, faults, |text| number::signed(text)?.try_into().ok())
-            }
-            ColumnType::Int(16) => {
-                self.numbers::<Int16Type>(fields, faults, |text| number::signed(text)?.try_into().ok())
-            }
-            ColumnType::Int(32) => {
-                self.numbers::<Int32Type>(fields, faults, |text| number::signed(text)?.try_into().ok())
-            }
-            ColumnType::Int(_) => self.numbers::<Int64Type>(fields, faults, number::signed),
-            ColumnType::UInt(8) => {
-                self.numbers::<UInt8Type>(fields, faults, |text| number::unsigned(text)?.try_into().ok())
-            }
-            ColumnType::UInt(16) => {
-                self.numbers::<UInt16Type>(fields, faults, |text| number::unsigned(text)?.try_into().ok())
-            }
-            ColumnType::UInt(32) => {
-                self.numbers::<UInt32Type>(fields, faults, |text| number::unsigned(text)?.try_into().ok())
-            }
-            ColumnType::UInt(_) => self.numbers::<UInt64Type>(fields, faults, number::unsigned),
-            ColumnType::Float32 => self.numbers::<Float32Type>(fields, faults, self.point(number::float32)),
-            ColumnType::Float64 => self.numbers::<Float64Type>(fields, faults, self.point(number::float64)),
-            ColumnType::Decimal { precision, scale } => {
-                let (precision, scale) = (*precision, *scale);
-                let parse = self.point(move |text: &[u8]| decimal(text, precision, scale));
-                let (values, validity) = self.values(fields, faults, parse);
-                let digits = Int128Chunked::from_vec_validity(name.clone(), values, validity);
-                digits.into_decimal(usize::from(precision), usize::from(scale))?.into_series()
-            }
-            ColumnType::Date { .. } => self.times::<Int32Type>(fields, faults, |text| self.times.date(text))?,
-            ColumnType::Time { .. } => self.times::<Int64Type>(fields, faults, |text| self.times.time(text))?,
-            ColumnType::Datetime { .. } => self.times::<Int64Type>(fields, faults, |text| self.times.datetime(text))?,
-        };
-        Ok(series.with_name(name).into_column())
+    /// Returns a builder of the column for up to `rows` rows.
+    #[must_use]
+    pub fn builder(&self, rows: usize) -> Box<dyn Builder + '_> {
+        builder::of(self, rows)
     }
 
-    fn numbers<T: PolarsNumericType>(
-        &self,
-        fields: Fields<'_>,
-        faults: &mut Faults,
-        parse: impl Fn(&[u8]) -> Option<T::Native>,
-    ) -> Series
-    where
-        ChunkedArray<T>: IntoSeries,
-    {
-        let (values, validity) = self.values(fields, faults, parse);
-        ChunkedArray::<T>::from_vec_validity(PlSmallStr::EMPTY, values, validity).into_series()
+    /// Returns the column this reads.
+    #[must_use]
+    pub const fn column(&self) -> &crate::config::Column {
+        &self.source.column
     }
 
-    /// Times are stored as the integers they are; the cast only changes the type's name.
-    fn times<T: PolarsNumericType>(
-        &self,
-        fields: Fields<'_>,
-        faults: &mut Faults,
-        parse: impl Fn(&[u8]) -> Option<T::Native>,
-    ) -> PolarsResult<Series>
-    where
-        ChunkedArray<T>: IntoSeries,
-    {
-        self.numbers::<T>(fields, faults, parse).cast(&self.source.column.kind.dtype())
-    }
-
-    fn values<N: Default>(
-        &self,
-        fields: Fields<'_>,
-        faults: &mut Faults,
-        parse: impl Fn(&[u8]) -> Option<N>,
-    ) -> (Vec<N>, Option<Bitmap>) {
-        let mut values = Vec::with_capacity(fields.index.len());
-        let mut validity = BitmapBuilder::with_capacity(fields.index.len());
-        self.each(fields, faults, |value| {
-            let value = match value {
-                None => None,
-                Some(text) => Some(parse(text)?),
-            };
-            validity.push(value.is_some());
-            values.push(value.unwrap_or_default());
-            Some(())
-        });
-        (values, validity.into_opt_validity())
-    }
-
-    fn bools(&self, fields: Fields<'_>, faults: &mut Faults) -> BooleanChunked {
-        let (values, validity) = self.values(fields, faults, value::bool);
-        let valid = |row: usize| validity.as_ref().is_none_or(|bits| bits.get(row) == Some(true));
-        values.into_iter().enumerate().map(|(row, value)| valid(row).then_some(value)).collect()
-    }
-
-    fn strings(&self, fields: Fields<'_>, faults: &mut Faults) -> StringChunked {
-        let mut builder = StringChunkedBuilder::new(PlSmallStr::EMPTY, fields.index.len());
-        self.each(fields, faults, |value| {
-            match value {
-                None => builder.append_null(),
-                // Sound records are valid UTF-8, and field ends are ASCII bytes.
-                Some(text) => builder.append_value(std::str::from_utf8(text).ok()?),
-            }
-            Some(())
-        });
-        builder.finish()
+    /// Returns how times of this column are read.
+    #[must_use]
+    pub const fn times(&self) -> &TimeReader {
+        &self.times
     }
 
     /// Hands every row's value to `take`, which must append exactly one row, and answers `None`, without appending, to a
     /// value that is not of the type; the row then gets a null and a fault.
-    fn each(&self, fields: Fields<'_>, faults: &mut Faults, mut take: impl FnMut(Option<&[u8]>) -> Option<()>) {
+    pub(super) fn each(
+        &self,
+        fields: Fields<'_>,
+        rows: Range<usize>,
+        faults: &mut Faults,
+        mut take: impl FnMut(Option<&[u8]>) -> Option<()>,
+    ) {
         let Some(number) = self.source.field else { return };
         let mut scratch = Vec::new();
-        for row in 0..fields.index.len() {
+        for row in rows {
             let field = fields.index.field(fields.text, row, number);
             let fault = match self.text(field, &mut scratch) {
                 Text::Null if self.source.column.nullable => {
@@ -236,21 +147,6 @@ impl ColumnReader {
         let value = if column.trim { value.trim_ascii() } else { value };
         // A quoted nothing is the empty string, and no value of any other type.
         if value.is_empty() && column.kind != ColumnType::String { Text::Null } else { Text::Value(value) }
-    }
-
-    /// Wraps a parser of `1.5` so that it reads `1,5` if the column says so.
-    fn point<N>(&self, parse: impl Fn(&[u8]) -> Option<N>) -> impl Fn(&[u8]) -> Option<N> {
-        let comma = self.source.column.decimal_comma;
-        move |text| {
-            if !comma {
-                return parse(text);
-            }
-            if text.contains(&b'.') {
-                return None;
-            }
-            let pointed: Vec<u8> = text.iter().map(|byte| if *byte == b',' { b'.' } else { *byte }).collect();
-            parse(&pointed)
-        }
     }
 
     fn null_fault(&self) -> Fault {
