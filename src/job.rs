@@ -372,6 +372,8 @@ pub enum JobError {
         rows: RowCounts,
         /// Rejects by reason until then.
         rejects: BTreeMap<RejectReason, u64>,
+        /// How the header differed, with counts of columns; it may be why the file is refused.
+        drift: BTreeMap<DriftKind, u64>,
     },
     /// The surroundings are at fault: try again.
     #[error("{message}")]
@@ -408,6 +410,7 @@ impl JobError {
             hint: hint.into(),
             rows: RowCounts::default(),
             rejects: BTreeMap::new(),
+            drift: BTreeMap::new(),
         }
     }
 }

@@ -86,6 +86,7 @@ fn accept(limits: &Accept, totals: &Totals) -> Result<(), JobError> {
             hint: hint.to_owned(),
             rows: totals.rows,
             rejects: totals.rejects.clone(),
+            drift: totals.drift.clone(),
         })
     };
     let ratio = share(rejected, read);

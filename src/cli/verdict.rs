@@ -68,7 +68,7 @@ impl Verdict {
             facts: Map::new(),
         };
         match error {
-            JobError::Quarantine { reason, message, hint, rows, rejects } => Self {
+            JobError::Quarantine { reason, message, hint, rows, rejects, .. } => Self {
                 rows: *rows,
                 rejects: rejects.clone(),
                 ..verdict(Outcome::Quarantined, reason.as_str(), message, hint)

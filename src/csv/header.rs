@@ -47,11 +47,13 @@ pub struct HeaderError {
     pub message: String,
     /// What to do.
     pub hint: String,
+    /// How the header differs from the config, with counts of columns.
+    pub drift: BTreeMap<DriftKind, u64>,
 }
 
 impl HeaderError {
     fn mismatch(message: String, hint: impl Into<String>) -> Self {
-        Self { reason: QuarantineReason::HeaderMismatch, message, hint: hint.into() }
+        Self { reason: QuarantineReason::HeaderMismatch, message, hint: hint.into(), drift: BTreeMap::new() }
     }
 }
 
@@ -71,6 +73,7 @@ impl Header {
                 reason: QuarantineReason::WrongEncoding,
                 message: format!("header field {} is not valid in the file's encoding", names.len() + 1),
                 hint: "set csv.encoding to the encoding the sender uses, or ask for UTF-8".to_owned(),
+                drift: BTreeMap::new(),
             })?;
             names.push(unquote(name, quote));
             start = end + 1;
@@ -105,7 +108,6 @@ impl Header {
         }
         if !missing.is_empty() {
             drift.insert(DriftKind::Missing, missing.len() as u64);
-            self.allow_missing(&missing, pipeline)?;
         }
         let fields: Vec<_> = sources.iter().filter_map(|source| source.field).collect();
         if !fields.is_sorted() {
@@ -114,7 +116,12 @@ impl Header {
         let extra: Vec<_> = (0..self.names.len()).filter(|field| taken.get(*field) == Some(&false)).collect();
         if !extra.is_empty() {
             drift.insert(DriftKind::Extra, extra.len() as u64);
-            sources.extend(self.extra_columns(&extra, pipeline)?);
+        }
+        // Every difference is counted before one of them refuses the file.
+        let allowed = self.allow_missing(&missing, pipeline).and_then(|()| self.extra_columns(&extra, pipeline));
+        match allowed {
+            Ok(extra) => sources.extend(extra),
+            Err(error) => return Err(HeaderError { drift, ..error }),
         }
         Ok(Layout { width: self.names.len(), sources, drift })
     }
@@ -128,6 +135,7 @@ impl Header {
                     reason: QuarantineReason::DuplicateHeader,
                     message: format!("the header names {name:?} twice, in fields {} and {}", first + 1, field + 1),
                     hint: "ask the sender for unique column names".to_owned(),
+                    drift: BTreeMap::new(),
                 });
             }
         }
@@ -174,6 +182,9 @@ impl Header {
     }
 
     fn extra_columns(&self, extra: &[usize], pipeline: &Pipeline) -> Result<Vec<Source>, HeaderError> {
+        if extra.is_empty() {
+            return Ok(Vec::new());
+        }
         let name = |field: usize| match self.names.get(field) {
             Some(name) if !name.is_empty() => name.clone(),
             _ => format!("column_{}", field + 1),

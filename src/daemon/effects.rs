@@ -173,10 +173,11 @@ impl Shared {
     }
 
     fn refuse(&self, pipeline: &Pipeline, job: &Job, error: JobError) -> Result<bool, PublishError> {
-        let JobError::Quarantine { reason, message, hint, rows, rejects } = error else { return Ok(false) };
+        let JobError::Quarantine { reason, message, hint, rows, rejects, drift } = error else { return Ok(false) };
         let refusal =
             Refusal { outcome: Outcome::Quarantined, reason, message: &message, hint: &hint, rows, rejects: &rejects };
         let finished = self.publisher.quarantine(pipeline, job, &refusal)?;
+        self.telemetry.emit(Told::SchemaDrift { pipeline: &pipeline.name, drift: &drift });
         Ok(self.concluded(&finished))
     }
 

@@ -71,7 +71,7 @@ pub fn run(
     let mut blocks = Blocks::new(text, Dialect::from(&pipeline.csv), BLOCK_BYTES, bom_bytes);
     let head = meter.time(Stage::Load, || blocks.head(pipeline.csv.skip_lines, pipeline.csv.header));
     let head = head.map_err(|error| tracker.failed(&error, job))?;
-    let layout = layout(pipeline, &head).map_err(|error| JobError::refuse(error.reason, error.message, error.hint))?;
+    let layout = layout(pipeline, &head).map_err(header_refused)?;
     let parser = Parser::new(&pipeline.csv, &layout);
     let cleaner = Cleaner::new(pipeline);
     let mut ledger = Accounts::new(pipeline, layout.drift.clone(), &head, transcoded);
@@ -105,6 +105,7 @@ fn layout(pipeline: &Pipeline, head: &Head) -> Result<Layout, HeaderError> {
         reason: QuarantineReason::HeaderMismatch,
         message,
         hint: "check csv.skip_lines, csv.header and csv.quote against the file".to_owned(),
+        drift: BTreeMap::new(),
     };
     if let Some(fault) = &head.fault {
         return Err(mismatch(format!("the header (line {}) cannot be read: {fault}", head.lines + 1)));
@@ -113,6 +114,12 @@ fn layout(pipeline: &Pipeline, head: &Head) -> Result<Layout, HeaderError> {
         return Err(mismatch("there is no header: the file has no line with text".to_owned()));
     };
     Header::parse(text, &head.ends, pipeline.csv.quote)?.layout(pipeline)
+}
+
+fn header_refused(error: HeaderError) -> JobError {
+    let HeaderError { reason, message, hint, drift } = error;
+    let (rows, rejects) = (RowCounts::default(), no_rejects());
+    JobError::Quarantine { reason, message, hint, rows, rejects, drift }
 }
 
 fn process(parser: &Parser, cleaner: &Cleaner<'_>, meter: &Meter<'_>, chunk: Chunk) -> Result<Cleaned, JobError> {
@@ -340,6 +347,7 @@ impl Accounts {
             hint: "the rule has action = \"quarantine\": mend the file and drop it again, or mend the rule".to_owned(),
             rows: self.rows,
             rejects: self.rejects.clone(),
+            drift: self.drift.clone(),
         }
     }
 

@@ -1,8 +1,11 @@
 //! Everything worth telling, as one closed enum: flow code emits, one place turns it into log line and metric.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::job::{DiscoverySource, FileId, JobReport, Outcome, Progress, QuarantineReason, RetryReason, Timestamp};
+use crate::job::{
+    DiscoverySource, DriftKind, FileId, JobReport, Outcome, Progress, QuarantineReason, RetryReason, Timestamp,
+};
 
 /// Something happened. Borrowed, built on the spot, never stored.
 #[derive(Debug, Clone)]
@@ -124,6 +127,13 @@ pub enum Event<'a> {
         message: &'a str,
         /// Rows read, for quarantined files (`rows_quarantined_total`).
         rows_quarantined: u64,
+    },
+    /// The header of a refused file differed from the config. (Of a published file the report tells.)
+    SchemaDrift {
+        /// Its pipeline.
+        pipeline: &'a str,
+        /// How, with counts of columns.
+        drift: &'a BTreeMap<DriftKind, u64>,
     },
     /// The attempt ended (in any way): its in-flight rows and bytes are given back.
     FileLeftFlight {

@@ -46,6 +46,7 @@ pub(super) fn tell(event: &Event<'_>) {
         Event::FileFinished { .. } => finished(event),
         Event::FileProgress { .. }
         | Event::FileLeftFlight { .. }
+        | Event::SchemaDrift { .. }
         | Event::Backlog { .. }
         | Event::Quarantine { .. }
         | Event::WatchEvent { .. }

@@ -1,5 +1,6 @@
 //! Event to metrics: the only place where a number changes.
 
+use std::collections::BTreeMap;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
@@ -10,7 +11,7 @@ use super::event::Event;
 use super::handles::{DaemonHandles, PipelineHandles, pair};
 use super::registry::{Late, PerWord, Samples, number};
 use super::{Inner, Readiness};
-use crate::job::{JobReport, Outcome, Progress, Timestamp};
+use crate::job::{DriftKind, JobReport, Outcome, Progress, Timestamp};
 
 impl Inner {
     /// Moves the metrics of one event.
@@ -67,6 +68,7 @@ impl Inner {
                     }
                 });
             }
+            Event::SchemaDrift { pipeline, drift } => self.with(pipeline, |of| drifted(of, drift)),
             Event::FileLeftFlight { pipeline, rows, bytes } => self.with(pipeline, |of| {
                 of.in_flight_rows.lower(rows);
                 of.in_flight_bytes.lower(bytes);
@@ -224,7 +226,12 @@ fn worked(of: &PipelineHandles, report: &JobReport) {
             gauge.set_count(cost.peak_rss_bytes);
         }
     }
-    for kind in report.drift.iter().filter(|(_, columns)| **columns > 0).map(|(kind, _)| kind) {
+    drifted(of, &report.drift);
+}
+
+/// One file whose header differed, once per kind of difference.
+fn drifted(of: &PipelineHandles, drift: &BTreeMap<DriftKind, u64>) {
+    for kind in drift.iter().filter(|(_, columns)| **columns > 0).map(|(kind, _)| kind) {
         one(&of.drift, kind.as_str());
     }
 }

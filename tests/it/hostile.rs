@@ -67,6 +67,17 @@ fn a_missing_column_is_named() {
 }
 
 #[test]
+fn a_refused_header_counts_as_drift() {
+    let project = project();
+    let daemon = project.start();
+    project.drop_file("p", "drift.csv", "total,id\n1,2\n");
+    daemon.wait_processed("p", 1);
+    let scrape = daemon.scrape();
+    let drift = |kind| scrape.metric("forebay_schema_drift_total").label("kind", kind).value().to_string();
+    assert_eq!([drift("missing"), drift("extra"), drift("renamed")], ["1", "1", "0"]);
+}
+
+#[test]
 fn a_header_that_names_a_column_twice_is_refused() {
     refused("twice.csv", b"id,amount,id\n1,2,3\n", "duplicate_header", "fields 1 and 3");
 }
