@@ -25,7 +25,7 @@ use polars::prelude::{DataType, TimeUnit, TimeZone};
 
 pub use error::{ConfigError, ConfigErrors, nearest};
 pub use folders::check_folders;
-pub use read::{load, parse};
+pub use read::{load, load_planned, parse};
 pub use schema::json_schema;
 
 /// A whole configuration, validated.

@@ -13,8 +13,8 @@ mod syntax;
 
 use polars::prelude::{DataType, Field, Schema};
 
-pub use aggregate::{check_aggregate, run_aggregate};
-pub use compile::compile_row;
+pub use aggregate::{check_aggregate, run_aggregate, try_aggregate};
+pub use compile::{compile_row, try_row};
 
 use crate::config::Column;
 

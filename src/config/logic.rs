@@ -23,17 +23,20 @@ pub(super) struct Row {
     pub(super) schema: Schema,
     /// Columns with faults of their own: expressions over them are not judged, as the first fault explains the second.
     faulty: BTreeSet<String>,
-    /// Headerless extra columns may join the row under `drift.extra = "keep"`; SQL cannot name them.
+    /// Every name that is taken.
     names: BTreeSet<String>,
+    /// Whether SQL is run over no rows besides being planned.
+    run: bool,
 }
 
 impl Row {
-    pub(super) fn new(columns: &Columns) -> Self {
+    pub(super) fn new(columns: &Columns, run: bool) -> Self {
         let names = columns.columns.iter().map(|column| column.name.clone());
         Self {
             schema: sql::row_schema(&columns.columns),
             faulty: columns.faulty.iter().cloned().collect(),
             names: names.chain(columns.faulty.iter().cloned()).collect(),
+            run,
         }
     }
 
@@ -53,7 +56,13 @@ impl Row {
     }
 
     fn compile(&self, item: &Item<'_>, text: &str) -> Option<(polars::prelude::Expr, DataType)> {
-        sql::compile_row(text, &self.schema).map_err(|error| self.report(item, &error)).ok()
+        let compiled = sql::compile_row(text, &self.schema).and_then(|(expr, dtype)| {
+            if self.run {
+                sql::try_row(&expr, &dtype, &self.schema)?;
+            }
+            Ok((expr, dtype))
+        });
+        compiled.map_err(|error| self.report(item, &error)).ok()
     }
 }
 
@@ -155,7 +164,9 @@ fn aggregate(name: &str, item: &Item<'_>, row: &Row) -> Option<Aggregate> {
     section.finish();
     let item = sql?;
     let sql = item.text()?;
-    if let Err(error) = sql::check_aggregate(sql, &row.schema) {
+    let checked = sql::check_aggregate(sql, &row.schema);
+    let checked = checked.and_then(|_| if row.run { sql::try_aggregate(sql, &row.schema) } else { Ok(()) });
+    if let Err(error) = checked {
         row.report(&item, &error);
         return None;
     }

@@ -11,8 +11,18 @@ use super::decode::{Document, Item, Place, Section};
 use super::error::ConfigErrors;
 use super::{Config, Pipeline, folders, pipeline};
 
-/// Reads and validates the file at `path`.
+/// Reads and validates the file at `path`, its SQL by planning it and running it over no rows.
 pub fn load(path: &Path) -> Result<Config, ConfigErrors> {
+    decode(&text_of(path)?, path, true)
+}
+
+/// Reads and validates the file at `path` without running its SQL, which would make Polars' engine resident: for a process
+/// that must stay small, over a file that [`load`] accepted.
+pub fn load_planned(path: &Path) -> Result<Config, ConfigErrors> {
+    decode(&text_of(path)?, path, false)
+}
+
+fn text_of(path: &Path) -> Result<String, ConfigErrors> {
     let text = std::fs::read(path).map_err(|error| {
         let hint = if error.kind() == std::io::ErrorKind::NotFound {
             "name the file with -c, or write one with `forebay init FILE.csv`"
@@ -21,14 +31,17 @@ pub fn load(path: &Path) -> Result<Config, ConfigErrors> {
         };
         ConfigErrors::whole(path, format!("the configuration cannot be read: {error}"), hint)
     })?;
-    let text = String::from_utf8(text)
-        .map_err(|_| ConfigErrors::whole(path, "the configuration is not UTF-8", "save it as UTF-8 text"))?;
-    parse(&text, path)
+    String::from_utf8(text)
+        .map_err(|_| ConfigErrors::whole(path, "the configuration is not UTF-8", "save it as UTF-8 text"))
 }
 
 /// Validates `text` as if it stood in the file `origin`: relative paths are relative to that file's folder.
 pub fn parse(text: &str, origin: &Path) -> Result<Config, ConfigErrors> {
-    let doc = Document::new(text);
+    decode(text, origin, true)
+}
+
+fn decode(text: &str, origin: &Path, run_sql: bool) -> Result<Config, ConfigErrors> {
+    let doc = Document::new(text, run_sql);
     let (table, syntax) = DeTable::parse_recoverable(text);
     let config = read(&doc, table.get_ref(), origin);
     let errors = doc.finish(&syntax);
@@ -263,6 +276,18 @@ mod tests {
         let errors = load(Path::new("/nowhere/forebay.toml")).unwrap_err().to_string();
         assert!(errors.starts_with("/nowhere/forebay.toml: the configuration cannot be read:"), "{errors}");
         assert!(errors.contains("-c"), "{errors}");
+    }
+
+    #[test]
+    fn what_only_a_run_finds_is_found_by_load_but_not_by_load_planned() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let text = "[pipelines.p.columns]\nb = \"string\"\n[pipelines.p.rules]\nr = \"b > 5\"\n\
+            [pipelines.p.aggregates.a]\nsql = \"SELECT COUNT(*) AS n FROM rows WHERE b > 5\"";
+        std::io::Write::write_all(&mut file.as_file(), text.as_bytes()).unwrap();
+        assert!(load_planned(file.path()).is_ok());
+        let errors = load(file.path()).unwrap_err();
+        let keys: Vec<_> = errors.errors.iter().map(|error| error.key.as_str()).collect();
+        assert_eq!(keys, ["pipelines.p.rules.r", "pipelines.p.aggregates.a.sql"]);
     }
 
     #[test]

@@ -337,7 +337,7 @@ mod tests {
 
     #[test]
     fn schema_and_decoder_know_the_same_keys() {
-        let doc = Document::new(EVERY_SECTION);
+        let doc = Document::new(EVERY_SECTION, true);
         let table = DeTable::parse(EVERY_SECTION).unwrap();
         super::super::read::read(&doc, table.get_ref(), Path::new("/etc/forebay/forebay.toml"));
         let asked: BTreeMap<String, BTreeSet<String>> = doc

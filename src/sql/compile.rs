@@ -1,7 +1,7 @@
 //! One row expression: from text to a Polars expression that provably looks at one row.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 
 use polars::prelude::{DataFrame, DataType, DslPlan, Expr, IntoLazy as _, LazyFrame, PolarsError, Schema};
 use polars::sql::SQLContext;
@@ -17,19 +17,20 @@ const VALUE: &str = "forebay value";
 /// Compiles one expression over one row, and returns it with its type. The expression carries no name: alias it, and use
 /// it where a single value is repeated for all rows (`with_columns`).
 ///
-/// Refuses unknown columns, expressions that name no column, and whatever looks at more than one row.
+/// Refuses unknown columns, expressions that name no column, and whatever looks at more than one row. Only plans: what a
+/// plan cannot tell, [`try_row`] finds.
 pub fn compile_row(sql: &str, schema: &Schema) -> Result<(Expr, DataType), SqlError> {
     let mut tree = syntax::expression(sql)?;
     syntax::check_row(&tree, schema)?;
     syntax::values_first(&mut tree);
     let (expr, dtype) = guarded(|| plan_row(&tree.to_string(), schema))?;
     check_row_local(&expr, schema)?;
-    guarded(|| try_on_no_rows(&expr, &dtype, schema))?;
     Ok((expr, dtype))
 }
 
 /// Returns a context whose table `rows` is `rows`, with our functions registered.
 pub(super) fn context(rows: LazyFrame) -> SQLContext {
+    silence_polars();
     let context = SQLContext::new().with_function_registry(Arc::new(Registry));
     context.register(TABLE, rows);
     context
@@ -46,16 +47,24 @@ fn plan_row(sql: &str, schema: &Schema) -> Result<(Expr, DataType), SqlError> {
     Ok((expr, dtype))
 }
 
-/// Planning alone lets types pass that cannot be computed with; running over no rows finds them.
-fn try_on_no_rows(expr: &Expr, dtype: &DataType, schema: &Schema) -> Result<(), SqlError> {
-    let rows = DataFrame::empty_with_schema(schema).lazy();
-    let rows = rows.with_columns([expr.clone().alias(VALUE)]).collect().map_err(|error| plan_error(&error))?;
-    let found = rows.column(VALUE).map_err(|error| plan_error(&error))?.dtype();
-    if found != dtype {
-        let (said, found) = (super::type_name(dtype), super::type_name(found));
-        return Err(SqlError::unsupported(format!("planned as {said}, but gives {found}")));
-    }
-    Ok(())
+/// Runs a compiled expression over no rows: planning lets types pass that cannot be computed with (`text > 5`).
+pub fn try_row(expr: &Expr, dtype: &DataType, schema: &Schema) -> Result<(), SqlError> {
+    guarded(|| {
+        let rows = DataFrame::empty_with_schema(schema).lazy();
+        let rows = rows.with_columns([expr.clone().alias(VALUE)]).collect().map_err(|error| plan_error(&error))?;
+        let found = rows.column(VALUE).map_err(|error| plan_error(&error))?.dtype();
+        if found != dtype {
+            let (said, found) = (super::type_name(dtype), super::type_name(found));
+            return Err(SqlError::unsupported(format!("planned as {said}, but gives {found}")));
+        }
+        Ok(())
+    })
+}
+
+/// Polars prints warnings about its own use of itself to stderr, where only our log belongs.
+fn silence_polars() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| polars_error::set_warning_function(|_, _| {}));
 }
 
 /// Takes the one expression out of `SELECT ... FROM rows`; any other plan means that rows are combined.

@@ -2,7 +2,7 @@
 
 use polars::prelude::{AnyValue, DataFrame, DataType, IntoLazy as _, TimeUnit, col, lit};
 
-use super::{check_aggregate, compile_row, functions, run_aggregate};
+use super::{check_aggregate, compile_row, functions, run_aggregate, try_aggregate, try_row};
 use crate::config::{Column, ColumnType};
 
 const DOCUMENT: &str = include_str!("../../docs/SQL.md");
@@ -104,6 +104,7 @@ fn every_row_example_gives_what_it_says() {
     for Example { expression, result } in &examples {
         let said = match compile_row(expression, row.schema()) {
             Err(error) => format!("refused: {error}"),
+            Ok((expr, dtype)) if try_row(&expr, &dtype, row.schema()).is_err() => "does not run".to_owned(),
             Ok((expr, dtype)) => match row.clone().lazy().with_columns([expr.alias("value")]).collect() {
                 Err(error) => format!("failed: {error}"),
                 Ok(rows) => {
@@ -168,6 +169,7 @@ fn every_aggregate_example_gives_what_it_says() {
     for Example { expression, result } in examples {
         let sql = format!("SELECT {expression} AS value FROM rows");
         let schema = check_aggregate(&sql, rows.schema()).unwrap();
+        try_aggregate(&sql, rows.schema()).unwrap();
         let answer = run_aggregate(&sql, rows.clone().lazy()).unwrap().collect().unwrap();
         assert_eq!(**answer.schema(), schema, "the type of {expression}");
         assert_eq!(show(&answer.column("value").unwrap().get(0).unwrap()), result, "{expression}");
