@@ -276,7 +276,7 @@ fn an_unreadable_file_is_told_of_and_kept() {
     let path = project.drop_file("p", "secret.csv", SOUND);
     fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o000)).unwrap();
     project.drop_file("p", "next.csv", SOUND);
-    let all = Command::new("chmod").args(["-R", "o+rwX"]).arg(project.path("")).status().unwrap();
+    let all = Command::new("chmod").args(["-R", "a+rwX"]).arg(project.path("")).status().unwrap();
     assert!(all.success());
     fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o000)).unwrap();
     let daemon = Daemon::start_as_nobody(&project);
