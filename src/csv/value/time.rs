@@ -82,7 +82,7 @@ impl TimeReader {
             let shift = i64::from(parsed.offset().unwrap_or(0)) * 1_000_000;
             return instant.and_utc().timestamp_micros().checked_sub(shift);
         }
-        let local = parsed.to_naive_datetime_with_offset(0).ok().or_else(|| midnight(parsed))?;
+        let local = parsed.to_naive_datetime_with_offset(0).ok()?;
         match self.zone {
             None => Some(local.and_utc().timestamp_micros()),
             Some(zone) => in_zone(local, zone),
@@ -91,12 +91,6 @@ impl TimeReader {
 }
 
 const DAYS_TO_EPOCH: i32 = 719_163;
-
-/// A format without any time of day means midnight.
-fn midnight(parsed: &Parsed) -> Option<NaiveDateTime> {
-    let without_time = parsed.hour_mod_12().is_none() && parsed.minute().is_none() && parsed.second().is_none();
-    without_time.then(|| parsed.to_naive_date().ok()?.and_hms_opt(0, 0, 0)).flatten()
-}
 
 /// Returns the instant of a local time. A time skipped in spring does not exist; of a time that comes twice in autumn,
 /// the first is meant.
@@ -208,7 +202,6 @@ mod tests {
         assert_eq!(datetime(Some("%d.%m.%Y %H:%M"), "02.01.1970 00:01"), Some(MICROS_PER_DAY + 60_000_000));
         assert_eq!(datetime(Some("%Y-%m-%dT%H:%M:%S%z"), "1970-01-01T01:00:00+0100"), Some(0));
         assert_eq!(datetime(Some("%s"), "86400"), Some(MICROS_PER_DAY));
-        assert_eq!(datetime(Some("%d/%m/%Y"), "02/01/1970"), Some(MICROS_PER_DAY));
         assert_eq!(datetime(Some("%d.%m.%Y %H:%M"), "31.02.1970 00:01"), None);
         assert_eq!(datetime(Some("%d.%m.%Y %H:%M"), "02.01.1970 00:01x"), None);
     }
