@@ -5,7 +5,6 @@
 
 mod check;
 mod console;
-#[cfg(test)]
 mod demo;
 mod exit;
 mod explain;
@@ -14,6 +13,7 @@ mod init;
 mod once;
 mod print;
 mod rejects;
+mod run;
 mod shared;
 mod verdict;
 
@@ -40,7 +40,8 @@ struct Cli {
 }
 
 const AFTER_HELP: &str = "\
-Exit codes: 0 done; 1 some file failed, was quarantined or not found; 2 usage or config error; 70 internal error.";
+Exit codes: 0 done; 1 some file failed, was quarantined or not found; 2 usage or config error; 70 internal error.
+Try it without any set-up: forebay demo";
 
 /// Options every command takes.
 #[derive(Debug, Args)]
@@ -68,6 +69,10 @@ impl Global {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Shows it all without any set-up: a daemon, a feed that drops files of every kind, and what becomes of them.
+    Demo(demo::DemoArgs),
+    /// Runs the daemon.
+    Run,
     /// Takes the given files through a pipeline in the foreground, without a daemon.
     Once(once::OnceArgs),
     /// Validates the config and, with files, says what would become of them. Writes nothing.
@@ -109,6 +114,8 @@ pub fn main() -> ExitCode {
 fn dispatch(cli: &Cli, console: &Console) -> Result<Exit, Failure> {
     let global = &cli.global;
     match &cli.command {
+        Command::Demo(args) => demo::demo(global, args, console),
+        Command::Run => run::run(global),
         Command::Once(args) => once::once(global, args, console),
         Command::Check(args) => check::check(global, args, console),
         Command::Init(args) => init::init(args, console),
@@ -131,12 +138,12 @@ mod tests {
 
     #[test]
     fn options_of_all_commands_may_stand_behind_the_command() {
-        let cli = Cli::try_parse_from(["forebay", "check", "-c", "x.toml", "-vv"]).unwrap();
+        let cli = Cli::try_parse_from(["forebay", "run", "-c", "x.toml", "-vv"]).unwrap();
         assert_eq!((cli.global.config, cli.global.verbose), (PathBuf::from("x.toml"), 2));
     }
 
     #[test]
     fn quiet_and_verbose_exclude_each_other() {
-        assert!(Cli::try_parse_from(["forebay", "-q", "-v", "check"]).is_err());
+        assert!(Cli::try_parse_from(["forebay", "-q", "-v", "run"]).is_err());
     }
 }

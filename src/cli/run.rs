@@ -1,0 +1,35 @@
+//! `forebay run`: the daemon.
+
+use super::exit::{Exit, Failure};
+use super::{Global, shared};
+use crate::daemon::{self, DaemonError, DaemonOptions};
+use crate::lifecycle::Lifecycle;
+
+pub(super) fn run(global: &Global) -> Result<Exit, Failure> {
+    let config = shared::config(global)?;
+    shared::logging(global, global.verbosity())?;
+    let runtime = shared::runtime()?;
+    let options = DaemonOptions { config_path: Some(global.config.clone()), ..DaemonOptions::default() };
+    let ended = runtime.block_on(async {
+        let life = Lifecycle::new();
+        life.listen_to_signals().map_err(|error| Failure::internal(format!("cannot listen for signals: {error}")))?;
+        Ok(daemon::run(config, options, life).await)
+    })?;
+    // A job that does not hear the stop must not keep the process: it is taken up again at the next start.
+    runtime.shutdown_background();
+    ended.map(|()| Exit::Done).map_err(|error| failure(&error))
+}
+
+/// Turns why the daemon ended into how the program ends.
+pub(super) fn failure(error: &DaemonError) -> Failure {
+    let message = shared::chain(error);
+    match error {
+        DaemonError::Folders(_) => Failure::usage(message),
+        DaemonError::Listen { .. }
+        | DaemonError::Storage(_)
+        | DaemonError::Ledger(_)
+        | DaemonError::Recovery(_)
+        | DaemonError::Runtime(_)
+        | DaemonError::Task { .. } => Failure::internal(message),
+    }
+}
