@@ -1,5 +1,19 @@
 //! The integration tests: one binary, one module per topic, all against the real program.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "a broken test should stop at once, with the line that broke"
+)]
+#![expect(clippy::print_stderr, reason = "what is left out is said loudly")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests stand outside: they play producer and reader, and wait for a program that has its own clock"
+)]
+
 mod architecture;
 mod arrival;
 mod cli;

@@ -81,7 +81,7 @@ impl<'w> Watch<'w> {
                 self.tell(&row);
             }
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     /// Returns the metrics as they are now; empty if the daemon does not answer.

@@ -56,7 +56,7 @@ impl Daemon {
 
     #[track_caller]
     fn launch(project: &Project, mut command: Command) -> Self {
-        let number = (1..).find(|number| !project.path(format!("daemon-{number}.log")).exists()).unwrap();
+        let number = (1..1000).find(|number| !project.path(format!("daemon-{number}.log")).exists()).unwrap();
         let log = project.path(format!("daemon-{number}.log"));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(&log).unwrap());
         let child = command.spawn().expect("the daemon starts");
@@ -73,11 +73,6 @@ impl Daemon {
     /// Returns all it has logged.
     pub(crate) fn log(&self) -> String {
         String::from_utf8_lossy(&std::fs::read(&self.log).unwrap()).into_owned()
-    }
-
-    /// Returns the address it listens on, `127.0.0.1:port`.
-    pub(crate) fn address(&self) -> &str {
-        &self.address
     }
 
     /// Returns its process id.

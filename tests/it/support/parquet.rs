@@ -11,9 +11,12 @@ pub(crate) fn read_parquet(path: &Path) -> DataFrame {
     ParquetReader::new(file).finish().unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// Returns the rejects of an output directory as `(record, line, column, reason, rule)`.
+/// A rejected row: `(record, line, column, reason, rule)`.
+pub(crate) type Rejected = (u64, u64, Option<String>, String, Option<String>);
+
+/// Returns the rejects of an output directory.
 #[track_caller]
-pub(crate) fn rejects(directory: &Path) -> Vec<(u64, u64, Option<String>, String, Option<String>)> {
+pub(crate) fn rejects(directory: &Path) -> Vec<Rejected> {
     let frame = read_parquet(&directory.join("rejects.parquet"));
     let number = |name: &str, row: usize| -> u64 {
         frame.column(name).unwrap().get(row).unwrap().extract().unwrap_or_else(|| panic!("{name} of {row} is null"))

@@ -42,11 +42,6 @@ impl Scrape {
     pub(crate) fn text(&self) -> &str {
         &self.text
     }
-
-    /// Returns every name there is.
-    pub(crate) fn names(&self) -> std::collections::BTreeSet<&str> {
-        self.samples.iter().map(|sample| sample.name.as_str()).collect()
-    }
 }
 
 impl Metric<'_> {
@@ -73,11 +68,6 @@ impl Metric<'_> {
     /// Returns whether no sample is left.
     pub(crate) fn is_absent(&self) -> bool {
         self.found.is_empty()
-    }
-
-    /// Returns the values a label has among the samples that are left.
-    pub(crate) fn label_values(&self, name: &str) -> Vec<&str> {
-        self.found.iter().filter_map(|sample| sample.labels.get(name)).map(String::as_str).collect()
     }
 }
 
