@@ -40,7 +40,12 @@ struct Cli {
 }
 
 const AFTER_HELP: &str = "\
-Exit codes: 0 done; 1 some file failed, was quarantined or not found; 2 usage or config error; 70 internal error.
+Exit codes:
+   0 done
+   1 some file failed, was quarantined or was not found
+   2 usage or config error
+  70 internal error
+
 Try it without any set-up: forebay demo";
 
 /// Options every command takes.
