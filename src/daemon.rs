@@ -17,6 +17,7 @@ mod view;
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -89,6 +90,8 @@ struct Shared {
     /// Claimed files, with the attempt under way.
     files: Mutex<HashMap<FileId, Held>>,
     watcher: Mutex<look::Watch>,
+    /// How long counting the ledger took last, in nanoseconds.
+    counting_took: AtomicU64,
     /// Tells the jobs in progress to stop.
     cancel: CancellationToken,
     notices: Option<UnboundedSender<Notice>>,

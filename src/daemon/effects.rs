@@ -262,6 +262,9 @@ impl Shared {
         let row = &finished.row;
         let refused = matches!(finished.outcome, Outcome::Quarantined | Outcome::Failed);
         let read = row.rows.unwrap_or_default().read;
+        if refused {
+            self.holdings_soon();
+        }
         self.telemetry.emit(Told::FileFinished {
             pipeline: &row.pipeline,
             id: &row.id,

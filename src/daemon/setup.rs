@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -83,6 +84,7 @@ pub(super) fn prepare(
         files: Mutex::new(HashMap::new()),
         watcher: Mutex::new(Watch::new(&config, &telemetry, events)),
         cancel: CancellationToken::new(),
+        counting_took: AtomicU64::new(0),
         runner: Box::new(InProcess::new(Arc::clone(&clock))),
         notices: options.notices,
         config,

@@ -112,6 +112,8 @@ fn files_of_every_fate_reach_it() {
     put(dir.path(), "broken.csv", "other\n1\n");
     put(dir.path(), "late.csv", "id,amount\n3,4\n");
     let seen = daemon.wait_finished(4);
+    let quarantined = "forebay_files_quarantined{pipeline=\"p\"} 1";
+    assert!(daemon.get("/metrics").contains(quarantined), "the gauge is there as soon as the outcome is");
     assert_eq!(seen["again.csv"].0, Outcome::Duplicate);
     assert_eq!(seen["empty.csv"].0, Outcome::Empty);
     assert_eq!(seen["broken.csv"].0, Outcome::Quarantined);
@@ -119,7 +121,6 @@ fn files_of_every_fate_reach_it() {
     daemon.wait_metric("forebay_files_processed_total{pipeline=\"p\",outcome=\"succeeded\"} 2");
     daemon.wait_metric("forebay_rows_read_total{pipeline=\"p\"} 3");
     daemon.wait_metric("forebay_rows_written_total{pipeline=\"p\"} 2");
-    daemon.wait_metric("forebay_files_quarantined{pipeline=\"p\"} 1");
     daemon.wait_metric("forebay_files_in_flight{pipeline=\"p\"} 0");
     daemon.wait_metric("forebay_files_pending{pipeline=\"p\"} 0");
     daemon.wait_metric("forebay_in_flight_rows{pipeline=\"p\"} 0");

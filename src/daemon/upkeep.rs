@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::time::{MissedTickBehavior, interval};
@@ -13,6 +14,9 @@ const ROUND: Duration = Duration::from_secs(2);
 
 /// Rounds between two looks into the quarantine folders.
 const QUARANTINE: u64 = 10;
+
+/// Counting the ledger may take so long at every file that goes to quarantine.
+const CHEAP: Duration = Duration::from_millis(5);
 
 /// Looks after the gauges until it is dropped.
 pub(super) async fn keep(shared: Arc<Shared>) -> Result<(), String> {
@@ -41,13 +45,23 @@ impl Shared {
         self.holdings();
     }
 
+    /// Tells what the ledger holds now, if counting it is cheap; the next round does it in any case.
+    pub(super) fn holdings_soon(&self) {
+        if Duration::from_nanos(self.counting_took.load(Ordering::Relaxed)) < CHEAP {
+            self.holdings();
+        }
+    }
+
     /// Tells what the ledger holds.
     fn holdings(&self) {
         let ledger = self.publisher.ledger();
+        let began = self.clock.monotonic();
         let counts = match ledger.counts() {
             Ok(counts) => counts,
             Err(error) => return self.error("ledger", "query", &error.to_string()),
         };
+        let took = self.clock.monotonic().saturating_sub(began);
+        self.counting_took.store(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
         let files: Vec<_> = counts.by_state.iter().map(|(state, files)| (state.as_str(), *files)).collect();
         self.telemetry.emit(Told::LedgerHolds { files: &files, bytes: ledger.size_bytes() });
         for pipeline in self.lanes.keys() {
