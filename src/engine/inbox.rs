@@ -32,6 +32,8 @@ struct Candidate {
     again: bool,
     /// Claims that failed in a row.
     claim_failures: u32,
+    /// Why a claim refused the file as it is; told once, tried again quietly, and not pending meanwhile.
+    refused: Option<&'static str>,
     settle: Option<Settle>,
     phase: Phase,
 }
@@ -103,7 +105,7 @@ impl Inbox {
                 Phase::Settling | Phase::Unmarked | Phase::Ready | Phase::Held(_) | Phase::Claiming => true,
                 Phase::New | Phase::Taken(_) | Phase::Kept | Phase::NotAFile(_) => false,
             };
-            if let (true, Some(settle)) = (waits, &candidate.settle) {
+            if let (true, None, Some(settle)) = (waits, candidate.refused, &candidate.settle) {
                 sum.0 += 1;
                 sum.1 += settle.stamp().size;
                 sum.2 = Some(sum.2.map_or(candidate.first_seen, |oldest| oldest.min(candidate.first_seen)));
@@ -272,6 +274,9 @@ impl Inbox {
         let Some(settle) = candidate.settle else { return };
         let was_ready = candidate.phase == Phase::Ready;
         let place = |stamp: FileStamp| (candidate.first_seen, stamp.mtime_ns, Arc::clone(name));
+        if known.is_some_and(|known| known != settle.stamp()) {
+            candidate.refused = None;
+        }
         // The place in the queue names the modification time: leave the old place.
         let (old, new) = (known.map(place), place(settle.stamp()));
         candidate.phase = match verdict {
@@ -304,7 +309,7 @@ impl Inbox {
     }
 
     /// Something else than a file lies there.
-    pub(super) fn not_a_file(&mut self, name: &Name, kind: &'static str, wants: &mut Wants) {
+    fn not_a_file(&mut self, name: &Name, kind: &'static str, wants: &mut Wants) {
         let Some(candidate) = self.candidates.get_mut(name) else { return };
         if candidate.phase != Phase::NotAFile(kind) {
             let pipeline = Arc::clone(&self.rules.pipeline);
@@ -388,6 +393,16 @@ impl Inbox {
         candidate.look(name, now, wants);
     }
 
+    /// A claim refused the file although it looks like one (it may not be read, say): told once, tried again later.
+    pub(super) fn refuse(&mut self, name: &Name, kind: &'static str, until: Duration, wants: &mut Wants) {
+        let Some(candidate) = self.candidates.get_mut(name) else { return };
+        if candidate.refused.replace(kind) != Some(kind) {
+            let pipeline = Arc::clone(&self.rules.pipeline);
+            wants.actions.push(Action::Tell(Tell::Ignored { pipeline, name: Arc::clone(name), kind }));
+        }
+        self.hold(name, until, wants);
+    }
+
     /// A claim failed. Returns how often in a row.
     pub(super) fn claim_failures(&mut self, name: &Name) -> u32 {
         self.candidates.get_mut(name).map_or(0, |candidate| {
@@ -440,6 +455,7 @@ impl Candidate {
             looking: None,
             again: false,
             claim_failures: 0,
+            refused: None,
             settle: None,
             phase: Phase::New,
         }

@@ -364,6 +364,7 @@ impl State {
             return;
         }
         lane.disk.undecided();
+        let cap = self.limits.retry.cap;
         let delay = match &result {
             ClaimResult::Failed { disk_full, .. } => {
                 let failures = lane.inbox.claim_failures(&name);
@@ -380,7 +381,7 @@ impl State {
             ClaimResult::Claimed(Claimed { id, .. }) => inbox.claimed(&name, id, now, wants),
             ClaimResult::Changed => inbox.look_anew(&name, None, now, wants),
             ClaimResult::Vanished => inbox.leave(&name, now, wants),
-            ClaimResult::NotAFile(kind) => inbox.not_a_file(&name, kind, wants),
+            ClaimResult::NotAFile(kind) => inbox.refuse(&name, kind, now.monotonic + cap, wants),
             ClaimResult::AlreadyDone => inbox.keep(&name, None, now, wants),
             ClaimResult::Failed { .. } => inbox.hold(&name, now.monotonic + delay, wants),
         });

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::world::{Fate, World, name, pipeline};
 use crate::discover::Sighting;
-use crate::engine::{Action, Event, Tell};
+use crate::engine::{Action, ClaimResult, Event, Tell};
 use crate::job::{DiscoverySource, FileStamp};
 
 fn world() -> World {
@@ -114,6 +114,30 @@ fn something_that_is_no_file_is_told_once_and_may_become_one() {
     let ignored = |tell: &&Tell| matches!(tell, Tell::Ignored { kind: "directory", .. });
     assert_eq!(world.tells.iter().filter(ignored).count(), 1);
     world.drop_file(pipeline(0), name("x.csv"));
+    world.settle_down();
+    assert_eq!(world.done.len(), 1);
+}
+
+#[test]
+fn a_file_that_may_not_be_read_is_told_once_and_taken_when_it_may() {
+    let mut world = world();
+    world.drop_file(pipeline(0), name("secret.csv"));
+    for _ in 0..10 {
+        while !world.effects.is_empty() {
+            if let Action::Claim { pipeline, name, .. } = world.effects[0].clone() {
+                world.effects.remove(0);
+                world.apply(Event::ClaimDone { pipeline, name, result: ClaimResult::NotAFile("unreadable") });
+            } else {
+                world.carry_out(0, Fate::Good);
+            }
+        }
+        world.advance(secs(31));
+    }
+    let told = |wanted: fn(&Tell) -> bool| world.tells.iter().filter(|tell| wanted(tell)).count();
+    assert_eq!(told(|tell| matches!(tell, Tell::Ignored { kind: "unreadable", .. })), 1);
+    assert_eq!(told(|tell| matches!(tell, Tell::Discovered { .. })), 1);
+    assert!(world.claims.len() > 2, "it is tried again");
+    assert_eq!(world.state.backlog("p0").pending, 0);
     world.settle_down();
     assert_eq!(world.done.len(), 1);
 }
