@@ -68,6 +68,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
 /// Files (or folders) that decide and never do: no files, no network, no clock, no tasks, no logging.
 const PURE: &[&str] = &[
     "src/job.rs",
+    "src/job/",
     "src/engine.rs",
     "src/engine/",
     "src/discover/settle.rs",

@@ -1,6 +1,6 @@
 //! Real data: row counts against an independent scan, values against other tools, rejects against a truth file.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -33,7 +33,7 @@ fn check_cells(csv: &Path, published: &Path) {
     let output = Command::new(&python).arg(script).arg(csv).arg(published).output().unwrap();
     let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{said}");
-    println!("{said}");
+    eprintln!("{said}");
 }
 
 /// What the taxi config should make of the file, by another reader and another hand.
@@ -186,7 +186,7 @@ fn a_million_rows_with_one_percent_broken_give_the_rejects_of_the_truth_file() {
     let truth: serde_json::Value =
         serde_json::from_slice(&std::fs::read(project.path("synth.csv.truth.json")).unwrap()).unwrap();
     assert_eq!(published.rows(), [1_010_000, 1_000_000, 10_000, 0]);
-    let mut expected: BTreeMap<(String, u64), ()> = BTreeMap::new();
+    let mut expected = BTreeSet::new();
     for (class, reason) in [
         ("too_few_fields", "too_few_fields"),
         ("too_many_fields", "too_many_fields"),
@@ -198,11 +198,11 @@ fn a_million_rows_with_one_percent_broken_give_the_rejects_of_the_truth_file() {
         let class = &truth["structural"]["classes"][class];
         let lines = class["lines"].as_object().unwrap().values().flat_map(|lines| lines.as_array().unwrap());
         let before = expected.len() as u64;
-        expected.extend(lines.map(|line| ((reason.to_owned(), line.as_u64().unwrap()), ())));
+        expected.extend(lines.map(|line| (reason.to_owned(), line.as_u64().unwrap())));
         assert_eq!(expected.len() as u64 - before, class["count"].as_u64().unwrap(), "the truth file lists every line");
     }
     let told = crate::support::rejects(&published.path);
-    let told: BTreeMap<_, ()> = told.into_iter().map(|(_, line, _, reason, _)| ((reason, line), ())).collect();
+    let told: BTreeSet<_> = told.into_iter().map(|(_, line, _, reason, _)| (reason, line)).collect();
     assert_eq!(told.len(), 10_000);
     assert!(told == expected, "a reject is on another line or for another reason than the truth file says");
 }

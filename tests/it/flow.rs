@@ -154,23 +154,22 @@ fn an_aggregate_is_sql_over_the_clean_rows_in_every_format() {
 /// Reads ids and doubled amounts back, whatever the format.
 fn rows_of(path: &std::path::Path) -> Vec<(String, String)> {
     let name = path.file_name().unwrap().to_string_lossy().into_owned();
+    let mut parts = name.split('.').skip(1);
+    let (format, packing) = (parts.next().unwrap(), parts.next());
     let mut text = std::fs::read(path).unwrap();
-    if name.ends_with(".gz") {
+    if packing == Some("gz") {
         let mut plain = Vec::new();
         flate2::read::GzDecoder::new(text.as_slice()).read_to_end(&mut plain).unwrap();
         text = plain;
-    } else if name.ends_with(".zst") {
+    } else if packing == Some("zst") {
         text = zstd::decode_all(text.as_slice()).unwrap();
     }
     let reader = std::io::Cursor::new(text);
-    let frame = if name.contains(".parquet") {
-        ParquetReader::new(reader).finish()
-    } else if name.contains(".arrow") {
-        IpcReader::new(reader).finish()
-    } else if name.contains(".ndjson") {
-        JsonReader::new(reader).with_json_format(JsonFormat::JsonLines).finish()
-    } else {
-        CsvReader::new(reader).finish()
+    let frame = match format {
+        "parquet" => ParquetReader::new(reader).finish(),
+        "arrow" => IpcReader::new(reader).finish(),
+        "ndjson" => JsonReader::new(reader).with_json_format(JsonFormat::JsonLines).finish(),
+        _ => CsvReader::new(reader).finish(),
     }
     .unwrap();
     let twice = frame.column("twice").unwrap().cast(&DataType::Float64).unwrap();

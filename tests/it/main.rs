@@ -8,6 +8,7 @@
     clippy::string_slice,
     reason = "a broken test should stop at once, with the line that broke"
 )]
+#![expect(clippy::format_collect, reason = "test data is written as it is read: one line after the other")]
 #![expect(clippy::print_stderr, reason = "what is left out is said loudly")]
 #![expect(
     clippy::disallowed_methods,

@@ -17,7 +17,7 @@ pub(crate) use scrape::Scrape;
 use std::time::{Duration, Instant};
 
 /// How long anything may take before a test gives up. Generous: the machine may be busy with other tests.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Polls `probe` until it gives something, and stops the test after [`PATIENCE`] with what was waited for.
 #[track_caller]

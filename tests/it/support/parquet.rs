@@ -22,10 +22,8 @@ pub(crate) fn rejects(directory: &Path) -> Vec<Rejected> {
         frame.column(name).unwrap().get(row).unwrap().extract().unwrap_or_else(|| panic!("{name} of {row} is null"))
     };
     let text = |name: &str, row: usize| -> Option<String> {
-        match frame.column(name).unwrap().get(row).unwrap() {
-            AnyValue::Null => None,
-            value => Some(value.str_value().into_owned()),
-        }
+        let value = frame.column(name).unwrap().get(row).unwrap();
+        (!value.is_null()).then(|| value.str_value().into_owned())
     };
     (0..frame.height())
         .map(|row| {
