@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::console::{Console, bytes, columns, count, seconds};
 use super::exit::{Exit, Failure};
+use super::verdict::told;
 use super::{Global, files, shared};
 use crate::clock::rfc3339;
 use crate::ledger::{FileRow, StoryLine};
@@ -38,17 +39,14 @@ pub(super) fn explain(global: &Global, args: &ExplainArgs, console: &Console) ->
         console.json(&document(&row, &story, manifest.as_ref()));
         return Ok(Exit::Done);
     }
-    for line in summary(&row) {
-        console.result(&line);
-    }
+    let mut facts = summary(&row);
     match manifest {
-        Some(Ok(manifest)) => {
-            for line in details(&manifest) {
-                console.result(&line);
-            }
-        }
+        Some(Ok(manifest)) => facts.extend(details(&manifest)),
         Some(Err(error)) => console.warn(&format!("its {error}")),
         None => {}
+    }
+    for line in columns(&facts, &[]) {
+        console.result(&line);
     }
     console.result("");
     let table: Vec<Vec<String>> = story
@@ -75,66 +73,59 @@ fn document(row: &FileRow, story: &[StoryLine], manifest: Option<&Manifest>) -> 
     document
 }
 
-fn summary(row: &FileRow) -> Vec<String> {
-    let mut table = vec![
-        ["file", &row.display_name()].map(str::to_owned).to_vec(),
-        ["id", row.id.as_str()].map(str::to_owned).to_vec(),
-        ["pipeline", &row.pipeline].map(str::to_owned).to_vec(),
-        ["state", files::state(row)].map(str::to_owned).to_vec(),
-    ];
-    let mut add = |name: &str, value: Option<String>| {
-        if let Some(value) = value.filter(|value| !value.is_empty()) {
-            table.push(vec![name.to_owned(), value]);
-        }
-    };
-    add("reason", row.reason.map(|reason| reason.to_string()));
-    add("message", Some(row.message.clone()));
-    add("last error", row.last_error.clone().filter(|error| *error != row.message));
-    add("size", Some(format!("{} ({} bytes)", bytes(row.stamp.size), count(row.stamp.size))));
-    add("blake3", row.blake3.clone());
-    add("duplicate of", row.duplicate_of.as_ref().map(ToString::to_string));
-    add("attempts", (row.starts > 1).then(|| row.starts.to_string()));
-    add(
-        "rows",
-        row.rows.map(|rows| {
-            format!(
-                "{} read = {} written + {} rejected + {} dropped",
-                count(rows.read),
-                count(rows.written),
-                count(rows.rejected),
-                count(rows.dropped)
-            )
-        }),
-    );
-    add("output", row.final_dir.as_ref().map(|path| path.display().to_string()));
-    add("original", row.resting.as_ref().map(|path| path.display().to_string()));
-    add("trace id", row.trace_id.clone());
-    columns(&table, &[])
+/// Returns names and values of what the ledger knows.
+fn summary(row: &FileRow) -> Vec<Vec<String>> {
+    let mut facts = Facts::default();
+    facts.add("file", row.display_name());
+    facts.add("id", row.id.to_string());
+    facts.add("pipeline", row.pipeline.clone());
+    facts.add("state", files::state(row).to_owned());
+    facts.add("reason", row.reason.map(|reason| reason.to_string()).unwrap_or_default());
+    facts.add("message", row.message.clone());
+    facts.add("last error", row.last_error.clone().filter(|error| *error != row.message).unwrap_or_default());
+    facts.add("size", format!("{} ({} bytes)", bytes(row.stamp.size), count(row.stamp.size)));
+    facts.add("blake3", row.blake3.clone().unwrap_or_default());
+    facts.add("duplicate of", row.duplicate_of.as_ref().map(ToString::to_string).unwrap_or_default());
+    if row.starts > 1 {
+        facts.add("attempts", row.starts.to_string());
+    }
+    facts.add("rows", row.rows.map(|rows| told(rows, row.final_dir.is_some())).unwrap_or_default());
+    facts.add("output", row.final_dir.as_ref().map(|path| path.display().to_string()).unwrap_or_default());
+    facts.add("original", row.resting.as_ref().map(|path| path.display().to_string()).unwrap_or_default());
+    facts.add("trace id", row.trace_id.clone().unwrap_or_default());
+    facts.0
 }
 
-/// What only the manifest knows.
-fn details(manifest: &Manifest) -> Vec<String> {
-    let mut lines = Vec::new();
+/// Returns names and values of what only the manifest knows.
+fn details(manifest: &Manifest) -> Vec<Vec<String>> {
     let list = |counts: Vec<(String, u64)>| {
         let some: Vec<String> =
             counts.into_iter().filter(|(_, n)| *n > 0).map(|(name, n)| format!("{name} {}", count(n))).collect();
         some.join(", ")
     };
-    let mut add = |name: &str, text: String| {
-        if !text.is_empty() {
-            lines.push(format!("{name:<12}  {text}"));
-        }
-    };
-    add("encoding", manifest.input.encoding.clone());
-    add("rejects", list(manifest.rejects.iter().map(|(reason, n)| (reason.to_string(), *n)).collect()));
-    add("rules failed", list(manifest.rule_violations.iter().map(|(rule, n)| (rule.clone(), *n)).collect()));
-    add("drift", list(manifest.drift.iter().map(|(kind, n)| (kind.to_string(), *n)).collect()));
+    let mut facts = Facts::default();
+    facts.add("encoding", manifest.input.encoding.clone());
+    facts.add("rejects", list(manifest.rejects.iter().map(|(reason, n)| (reason.to_string(), *n)).collect()));
+    facts.add("rules failed", list(manifest.rule_violations.iter().map(|(rule, n)| (rule.clone(), *n)).collect()));
+    facts.add("drift", list(manifest.drift.iter().map(|(kind, n)| (kind.to_string(), *n)).collect()));
     let busy: Vec<String> =
         manifest.stages.iter().map(|(stage, cost)| format!("{stage} {}", seconds(cost.busy_seconds))).collect();
-    add("busy", busy.join(", "));
-    add("peak rss", bytes(manifest.peak_rss_bytes));
+    facts.add("busy", busy.join(", "));
+    facts.add("peak rss", bytes(manifest.peak_rss_bytes));
     for (name, file) in &manifest.outputs {
-        add("", format!("{name}: {} rows, {}", count(file.rows), bytes(file.bytes)));
+        facts.add(name, format!("{} rows, {}", count(file.rows), bytes(file.bytes)));
     }
-    lines
+    facts.0
+}
+
+/// Names and values; a value that is empty is no fact.
+#[derive(Debug, Default)]
+struct Facts(Vec<Vec<String>>);
+
+impl Facts {
+    fn add(&mut self, name: &str, value: String) {
+        if !value.is_empty() {
+            self.0.push(vec![name.to_owned(), value]);
+        }
+    }
 }

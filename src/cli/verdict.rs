@@ -122,7 +122,7 @@ impl Verdict {
             }
         };
         let rows = match self.outcome {
-            Outcome::Succeeded | Outcome::Quarantined => format!(": {}", told(self.rows)),
+            Outcome::Succeeded | Outcome::Quarantined => format!(": {}", told(self.rows, self.fine())),
             Outcome::Duplicate | Outcome::Empty | Outcome::Failed => String::new(),
         };
         console.say(&format!("{}: {}{rows}", self.name, console.err(tone, outcome)));
@@ -147,10 +147,13 @@ impl Verdict {
     }
 }
 
-/// Returns the counts as a sentence that adds up.
-pub(super) fn told(rows: RowCounts) -> String {
+/// Returns the counts as a sentence that adds up. Of a file that was not published nothing was written in the end.
+pub(super) fn told(rows: RowCounts, published: bool) -> String {
     let RowCounts { read, written, rejected, dropped } = rows;
     let [read, written, rejected, dropped] = [read, written, rejected, dropped].map(count);
+    if !published {
+        return format!("{read} rows read, {rejected} rejected, nothing published");
+    }
     format!("{read} rows read = {written} written + {rejected} rejected + {dropped} dropped")
 }
 

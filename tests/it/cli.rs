@@ -3,6 +3,7 @@
 mod init;
 mod verbs;
 
+use std::fmt::Write as _;
 use std::fs;
 use std::io::Read as _;
 use std::path::Path;
@@ -10,7 +11,7 @@ use std::process::Stdio;
 
 use serde_json::Value;
 
-use crate::support::{Cli, Project, files_under, published_under};
+use crate::support::{Cli, Project, files_under, published_under, wait_for};
 
 /// A pipeline that takes numbers and rejects what is none.
 pub(crate) const NUMBERS: &str = r#"
@@ -239,6 +240,29 @@ fn once_ends_with_1_when_a_file_is_refused_and_goes_on_with_the_others() {
         .filter(|path| path.to_string_lossy().contains(".forebay"))
         .collect();
     assert!(strays.is_empty(), "{strays:?}");
+}
+
+#[test]
+fn once_can_be_stopped_and_leaves_nothing_half_done() {
+    let project = Project::new(NUMBERS);
+    let mut text = String::from("id,amount\n");
+    for id in 0..2_000_000 {
+        writeln!(text, "{id},{id}.5").unwrap();
+    }
+    fs::write(project.path("large.csv"), &text).unwrap();
+    let mut command = project.cli().args(["once", "large.csv", "next.csv", "--out", "r"]).into_command();
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    wait_for("the work to begin", || (!files_under(&project.path("r")).is_empty()).then_some(()));
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    let code = wait_for("the end", || child.try_wait().unwrap()).code();
+    let mut stderr = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+    assert_eq!(code, Some(1), "{stderr}");
+    assert!(stderr.contains("stopped"), "{stderr}");
+    assert!(!stderr.contains("next.csv"), "the next file is not begun: {stderr}");
+    assert_eq!(files_under(&project.path("r")), Vec::<std::path::PathBuf>::new());
+    assert_eq!(fs::metadata(project.path("large.csv")).unwrap().len(), text.len() as u64);
 }
 
 #[test]
