@@ -194,13 +194,16 @@ pub async fn run(config: Config, options: DaemonOptions, life: Lifecycle) -> Res
     let shared = Arc::new(shared);
     tasks.spawn("upkeep", until(end.clone(), upkeep::keep(Arc::clone(&shared))));
     tasks.spawn("engine", run::drive(Arc::clone(&shared), state, inbox, life.clone()));
-    supervise(tasks, &shared, &life, &end).await
+    let ended = supervise(tasks, &shared.telemetry, &life, &end).await;
+    // After an orderly drain there is none left.
+    shared.cancel.cancel();
+    ended
 }
 
 /// Waits for the end of the engine; the first task that ends before it was asked to is what ends the daemon.
 async fn supervise(
     mut tasks: Tasks,
-    shared: &Shared,
+    telemetry: &Telemetry,
     life: &Lifecycle,
     end: &CancellationToken,
 ) -> Result<(), DaemonError> {
@@ -212,7 +215,8 @@ async fn supervise(
             Err(message) => message,
         };
         if !message.is_empty() && fault.is_none() {
-            shared.error(if name == "http" { "http" } else { "worker" }, "other", &message);
+            let component = if name == "http" { "http" } else { "worker" };
+            telemetry.emit(Told::Error { component, kind: "other", message: &format!("{name} ended: {message}") });
             fault = Some(DaemonError::Task { name, message });
             life.drain(name);
         }
@@ -220,7 +224,6 @@ async fn supervise(
             break;
         }
     }
-    shared.cancel.cancel();
     end.cancel();
     let rest = async { while tasks.join_next().await.is_some() {} };
     if tokio::time::timeout(LAST_WORDS, rest).await.is_err() {

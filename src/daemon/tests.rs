@@ -189,3 +189,57 @@ fn two_daemons_never_share_a_state_folder() {
     assert!(error.to_string().contains("another forebay"), "{error}");
     daemon.stop();
 }
+
+/// Supervises an engine that drains when asked to, and one more task that ends as it likes.
+async fn with_a_task(
+    name: &'static str,
+    task: impl Future<Output = Result<(), String>> + Send + 'static,
+) -> (Result<(), DaemonError>, Lifecycle) {
+    let (life, end) = (Lifecycle::new(), CancellationToken::new());
+    let mut tasks = Tasks::default();
+    let asked = life.draining().clone();
+    tasks.spawn("engine", async move {
+        asked.cancelled().await;
+        Ok(())
+    });
+    tasks.spawn("upkeep", until(end.clone(), std::future::pending()));
+    tasks.spawn(name, task);
+    (supervise(tasks, &Telemetry::new(&[]), &life, &end).await, life)
+}
+
+#[tokio::test]
+async fn a_lost_listener_drains_the_daemon_and_is_an_internal_error() {
+    let (ended, life) = with_a_task("http", async { Err("accept: bad file descriptor".to_owned()) }).await;
+    let error = ended.unwrap_err();
+    assert_eq!(error.exit_code(), 70);
+    assert_eq!(error.to_string(), "http ended: accept: bad file descriptor");
+    assert_eq!(life.cause(), "http", "what is in progress is finished first");
+}
+
+#[tokio::test]
+async fn a_task_that_panics_or_just_ends_is_named() {
+    let (ended, _) = with_a_task("reload", async { Ok(()) }).await;
+    assert!(ended.unwrap_err().to_string().starts_with("reload ended: "));
+    let (ended, _) = with_a_task("reload", async { panic!("on purpose") }).await;
+    assert!(ended.unwrap_err().to_string().starts_with("reload ended: "));
+}
+
+#[tokio::test]
+async fn an_asked_for_end_is_no_fault() {
+    let (life, end) = (Lifecycle::new(), CancellationToken::new());
+    let mut tasks = Tasks::default();
+    tasks.spawn("engine", async { Ok(()) });
+    tasks.spawn("http", until(end.clone(), std::future::pending()));
+    life.drain("test");
+    supervise(tasks, &Telemetry::new(&[]), &life, &end).await.unwrap();
+    assert!(end.is_cancelled());
+}
+
+#[tokio::test]
+async fn an_engine_that_ends_by_itself_is_a_fault() {
+    let (life, end) = (Lifecycle::new(), CancellationToken::new());
+    let mut tasks = Tasks::default();
+    tasks.spawn("engine", async { Ok(()) });
+    let error = supervise(tasks, &Telemetry::new(&[]), &life, &end).await.unwrap_err();
+    assert_eq!(error.exit_code(), 70);
+}
