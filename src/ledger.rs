@@ -50,8 +50,8 @@ pub struct Ledger {
     /// Goes up with every commit, so that counts are only taken anew when something changed.
     commits: AtomicU64,
     counted: Mutex<Option<(u64, Counts)>>,
-    /// Held as long as the ledger lives.
-    _lock: File,
+    /// Held as long as the ledger lives. Last, so that the database is closed before it is given back.
+    _lock: StateLock,
 }
 
 impl Ledger {
@@ -146,7 +146,7 @@ impl std::fmt::Debug for Ledger {
 }
 
 /// Locks the state folder for this process. The kernel gives the lock back when the process ends, however it ends.
-fn take_lock(dir: &Path) -> Result<File, LedgerError> {
+fn take_lock(dir: &Path) -> Result<StateLock, LedgerError> {
     let path = dir.join(LOCK);
     let failed = |cause: std::io::Error| LedgerError::Lock { path: path.clone(), cause };
     let mut file =
@@ -164,7 +164,17 @@ fn take_lock(dir: &Path) -> Result<File, LedgerError> {
     }
     file.set_len(0).and_then(|()| file.rewind()).map_err(failed)?;
     file.write_all(format!("{}\n", std::process::id()).as_bytes()).map_err(failed)?;
-    Ok(file)
+    Ok(StateLock(file))
+}
+
+/// The lock of the state folder.
+struct StateLock(File);
+
+impl Drop for StateLock {
+    /// Closing the file is not enough: a child being born holds a copy of it until it runs its own program.
+    fn drop(&mut self) {
+        drop(self.0.unlock());
+    }
 }
 
 #[cfg(test)]

@@ -475,6 +475,24 @@ fn a_claimed_file_that_was_taken_away_is_told_as_failed() {
 }
 
 #[test]
+fn a_file_on_its_way_back_to_the_inbox_arrives_anew() {
+    let rig = Rig::new(OnSuccess::Archive);
+    let job = {
+        let publisher = rig.open_disk();
+        let arrival = rig.claimed(&publisher, "x.csv", GOOD);
+        rig.begun(&publisher, &arrival)
+    };
+    // It was put back, and the process died before the ledger forgot it.
+    Disk::new().rename_noreplace(&job.input, &rig.pipeline.input.join("x.csv")).unwrap();
+    let publisher = rig.open_disk();
+    let told = publisher.recover(&[Arc::clone(&rig.pipeline)]).unwrap();
+    assert!(matches!(&told[..], [Recovered::Dropped { name, .. }] if name == "x.csv"), "{told:?}");
+    assert!(publisher.ledger().unfinished().unwrap().is_empty());
+    rig.run(&publisher);
+    rig.verdict(GOOD, Outcome::Succeeded, &publisher).unwrap();
+}
+
+#[test]
 fn an_inbox_that_is_not_mounted_is_waited_for() {
     let rig = Rig::new(OnSuccess::Archive);
     let arrival = rig.claimed(&rig.open_disk(), "x.csv", GOOD);
