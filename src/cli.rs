@@ -120,7 +120,7 @@ fn dispatch(cli: &Cli, console: &Console) -> Result<Exit, Failure> {
     let global = &cli.global;
     match &cli.command {
         Command::Demo(args) => demo::demo(global, args, console),
-        Command::Run => run::run(global),
+        Command::Run => run::run(global, console),
         Command::Once(args) => once::once(global, args, console),
         Command::Check(args) => check::check(global, args, console),
         Command::Init(args) => init::init(args, console),

@@ -42,7 +42,7 @@ pub(super) fn check(global: &Global, args: &CheckArgs, console: &Console) -> Res
             return Err(Failure::usage(format!("the configuration is not sound\n{errors}")));
         }
     };
-    shared::quiet_logging(global)?;
+    shared::quiet_logging(global, console)?;
     let mut verdicts = Vec::new();
     if !args.files.is_empty() {
         let pipeline = shared::pipeline(&config, args.pipeline.as_deref())?;

@@ -113,6 +113,12 @@ impl Console {
         paint(self.err_colour, tone, text)
     }
 
+    /// Returns whether what goes to stderr is in colour.
+    #[must_use]
+    pub(super) fn coloured(&self) -> bool {
+        self.err_colour
+    }
+
     /// Returns whether a person sees bars and moving lines: stderr is a terminal and `-q` is not given.
     #[must_use]
     pub(super) fn lively(&self) -> bool {

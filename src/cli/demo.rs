@@ -75,7 +75,7 @@ pub(super) fn demo(global: &Global, args: &DemoArgs, console: &Console) -> Resul
     write(&path, text.as_bytes()).map_err(failed)?;
     let config = config::load(&path).map_err(Failure::internal)?;
     // Errors only: what becomes of the files is told by the demo itself.
-    shared::logging(global, global.verbosity() - 2)?;
+    shared::logging(global, console, global.verbosity() - 2)?;
 
     let demo = Demo { config, base, drops: feed::feed(args.files, args.seed), args, console };
     demo.introduce(&path);

@@ -58,7 +58,7 @@ struct Run<'r> {
 pub(super) fn once(global: &Global, args: &OnceArgs, console: &Console) -> Result<Exit, Failure> {
     let config = shared::config(global)?;
     let pipeline = shared::pipeline(&config, args.pipeline.as_deref())?;
-    shared::quiet_logging(global)?;
+    shared::quiet_logging(global, console)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let root = args.out.as_ref().map_or_else(|| pipeline.output.clone(), |out| out.join(&pipeline.name));
     let root = std::path::absolute(&root).unwrap_or(root);

@@ -2,7 +2,7 @@
 
 mod export;
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
@@ -13,6 +13,7 @@ use super::console::{Console, Tone, columns, count};
 use super::exit::{Exit, Failure};
 use super::{Global, shared};
 use crate::csv::Reject;
+use crate::job::display_name;
 use crate::ledger::FileRow;
 use crate::publish::{REJECTS, REJECTS_SUFFIX, beside};
 
@@ -114,7 +115,9 @@ fn table(frame: &DataFrame, limit: usize) -> Result<Vec<String>, Failure> {
         for column in &series {
             let column = column.as_ref().map_err(Failure::internal)?;
             let value = column.get(index).map_err(Failure::internal)?;
-            cells.push(if value.is_null() { String::new() } else { value.str_value().into_owned() });
+            let text = if value.is_null() { String::new() } else { value.str_value().into_owned() };
+            // What comes from a file must not talk to the terminal.
+            cells.push(display_name(OsStr::new(&text)));
         }
         table.push(cells);
     }

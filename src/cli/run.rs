@@ -1,13 +1,14 @@
 //! `forebay run`: the daemon.
 
+use super::console::Console;
 use super::exit::{Exit, Failure};
 use super::{Global, shared};
 use crate::daemon::{self, DaemonError, DaemonOptions};
 use crate::lifecycle::Lifecycle;
 
-pub(super) fn run(global: &Global) -> Result<Exit, Failure> {
+pub(super) fn run(global: &Global, console: &Console) -> Result<Exit, Failure> {
     let config = shared::config(global)?;
-    shared::logging(global, global.verbosity())?;
+    shared::logging(global, console, global.verbosity())?;
     let runtime = shared::runtime()?;
     let options = DaemonOptions { config_path: Some(global.config.clone()), ..DaemonOptions::default() };
     let ended = runtime.block_on(async {
@@ -23,13 +24,5 @@ pub(super) fn run(global: &Global) -> Result<Exit, Failure> {
 /// Turns why the daemon ended into how the program ends.
 pub(super) fn failure(error: &DaemonError) -> Failure {
     let message = shared::chain(error);
-    match error {
-        DaemonError::Folders(_) => Failure::usage(message),
-        DaemonError::Listen { .. }
-        | DaemonError::Storage(_)
-        | DaemonError::Ledger(_)
-        | DaemonError::Recovery(_)
-        | DaemonError::Runtime(_)
-        | DaemonError::Task { .. } => Failure::internal(message),
-    }
+    if error.exit_code() == Exit::Usage as u8 { Failure::usage(message) } else { Failure::internal(message) }
 }

@@ -2,11 +2,12 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io::{IsTerminal as _, Read};
+use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
 use super::Global;
+use super::console::Console;
 use super::exit::Failure;
 use crate::config::{self, Config, Pipeline};
 use crate::job::display_name;
@@ -45,14 +46,13 @@ pub(super) fn pipeline<'c>(config: &'c Config, name: Option<&str>) -> Result<&'c
 }
 
 /// Sets logging up for a command that talks to a person: warnings only, unless more is asked for.
-pub(super) fn quiet_logging(global: &Global) -> Result<(), Failure> {
-    logging(global, global.verbosity() - 1)
+pub(super) fn quiet_logging(global: &Global, console: &Console) -> Result<(), Failure> {
+    logging(global, console, global.verbosity() - 1)
 }
 
 /// Sets logging up at this verbosity.
-pub(super) fn logging(global: &Global, verbosity: i8) -> Result<(), Failure> {
-    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    logging::init(global.log_format, verbosity, colour).map_err(Failure::usage)
+pub(super) fn logging(global: &Global, console: &Console, verbosity: i8) -> Result<(), Failure> {
+    logging::init(global.log_format, verbosity, console.coloured()).map_err(Failure::usage)
 }
 
 /// Returns a runtime for the daemon.

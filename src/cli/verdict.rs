@@ -1,12 +1,13 @@
 //! What became of a given file, or would: the common tongue of `once` and `check`, for people and as JSON.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 
 use serde_json::{Map, Value, json};
 
 use super::console::{Console, Tone, columns, count};
 use crate::csv::Reject;
-use crate::job::{JobError, JobReport, Outcome, RejectReason, RowCounts};
+use crate::job::{JobError, JobReport, Outcome, RejectReason, RowCounts, display_name};
 
 /// How many rejected rows a person is shown.
 pub(super) const SHOWN_REJECTS: usize = 10;
@@ -165,7 +166,14 @@ fn table(rejects: &[Reject]) -> Vec<String> {
             Some(rule) => format!("{} {rule}", reject.reason),
             None => reject.reason.to_string(),
         };
-        vec![reject.line.to_string(), reject.column.clone().unwrap_or_default(), reason, reject.detail.clone()]
+        // What comes from a file must not talk to the terminal.
+        let shown = |text: &str| display_name(OsStr::new(text));
+        vec![
+            reject.line.to_string(),
+            shown(reject.column.as_deref().unwrap_or_default()),
+            reason,
+            shown(&reject.detail),
+        ]
     });
     let table: Vec<Vec<String>> = std::iter::once(head).chain(rows).collect();
     if table.len() == 1 { Vec::new() } else { columns(&table, &[0]) }

@@ -76,6 +76,7 @@ const PURE: &[&str] = &[
     "src/cli/init/guess.rs",
     "src/cli/init/render.rs",
     "src/cli/demo/feed.rs",
+    "src/cli/demo/feed/",
 ];
 
 /// What a pure file must not mention.

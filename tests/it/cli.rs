@@ -317,6 +317,18 @@ fn printed_references_are_those_of_this_build() {
 }
 
 #[test]
+fn the_readme_shows_a_config_that_works() {
+    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let config = readme.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let project = Project::with_config(config);
+    let ran = project.cli().arg("check").run().expect_code(0);
+    assert!(ran.stdout.contains("yellow_taxi"), "{}", ran.stdout);
+    let scrape = project.cli().args(["print", "scrape-config"]).run().expect_code(0);
+    let snippet = readme.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    assert!(scrape.stdout.contains(snippet), "{snippet} in\n{}", scrape.stdout);
+}
+
+#[test]
 fn a_demo_adds_up() {
     let project = Project::new(NUMBERS);
     let ran = project
