@@ -82,31 +82,29 @@ impl Stages {
         for stage in Stage::ALL {
             let Some(cost) = self.costs.get(stage) else { continue };
             let wall = self.walls.get(stage).map_or(0.0, Duration::as_secs_f64);
-            table.push(self.line(
-                stage.as_str(),
-                wall,
-                cost.busy_seconds,
-                cost.busy_seconds,
-                rows,
-                cost.peak_rss_bytes,
-            ));
+            // Publishing syncs and renames: it moves files, not rows.
+            let over = if *stage == Stage::Publish { 0.0 } else { cost.busy_seconds };
+            let [rows, text] = self.speeds(rows, over);
+            let (wall, busy) = (seconds(wall), seconds(cost.busy_seconds));
+            table.push(vec![stage.to_string(), wall, busy, rows, text, memory(cost.peak_rss_bytes)]);
         }
         let busy: f64 = self.costs.values().map(|cost| cost.busy_seconds).sum();
         let wall = duration.as_secs_f64();
-        table.push(self.line("total", wall, busy, wall, rows, self.peak_rss_bytes));
+        let [rows, text] = self.speeds(rows, wall);
+        table.push(vec!["total".to_owned(), seconds(wall), seconds(busy), rows, text, memory(self.peak_rss_bytes)]);
         columns(&table, &[1, 2, 3, 4, 5])
     }
 
-    fn line(&self, name: &str, wall: f64, busy: f64, over: f64, rows: &RowCounts, rss: u64) -> Vec<String> {
-        vec![
-            name.to_owned(),
-            seconds(wall),
-            seconds(busy),
+    fn speeds(&self, rows: &RowCounts, over: f64) -> [String; 2] {
+        [
             speed(rows.read, over).map_or_else(String::new, |speed| thousands(&format!("{speed:.0}"))),
             speed(self.text_bytes, over).map_or_else(String::new, |speed| format!("{:.1}", speed / 1e6)),
-            if rss == 0 { String::new() } else { bytes(rss) },
         ]
     }
+}
+
+fn memory(rss: u64) -> String {
+    if rss == 0 { String::new() } else { bytes(rss) }
 }
 
 /// Returns so many per second; nothing where too little time passed to tell.
