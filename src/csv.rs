@@ -19,6 +19,7 @@ pub mod builder;
 pub mod column;
 pub mod header;
 pub mod index;
+pub mod marks;
 pub mod record;
 pub mod reject;
 pub mod value;

@@ -1,6 +1,9 @@
 //! Field positions of every sound record of a chunk, and a reject for every other one.
 #![expect(clippy::indexing_slicing, reason = "positions come from the scanner over the same bytes")]
 
+use std::ops::Range;
+
+use super::marks;
 use super::record::{Dialect, ENDLESS, QuoteFault, Scan, count_line_ends, scan};
 use super::reject::{Reject, raw};
 use crate::job::RejectReason;
@@ -39,6 +42,11 @@ impl Index {
         let valid = std::str::from_utf8(text).is_ok();
         let mut index = Self { width, ..Self::default() };
         index.reserve(text);
+        let quotes = dialect.quote.is_some_and(|quote| memchr::memchr(quote, text).is_some());
+        if !quotes && dialect.comment.is_none() {
+            index.plain(text, dialect, valid);
+            return index;
+        }
         let mut at = 0;
         loop {
             let told = index.ends.len();
@@ -56,10 +64,7 @@ impl Index {
                 }
                 Scan::TooLarge { end, next } => {
                     index.ends.truncate(told);
-                    if end - at > dialect.max_record.saturating_mul(ENDLESS) {
-                        index.endless.get_or_insert(at as u64);
-                    }
-                    index.reject(text, at, end, RejectReason::RecordTooLarge, too_large(end - at, dialect.max_record));
+                    index.oversized(text, at, end, dialect);
                     index.line_count += count_line_ends(&text[at..end]);
                     at = next;
                 }
@@ -76,6 +81,50 @@ impl Index {
                 Scan::NeedMore { .. } | Scan::End => return index,
             }
         }
+    }
+
+    /// The same for a text without quotes and comments: every delimiter and line end means what it says.
+    #[expect(clippy::cast_possible_truncation, reason = "a chunk is far smaller than 4 GiB: `block` sees to it")]
+    fn plain(&mut self, text: &[u8], dialect: &Dialect, valid: bool) {
+        let (mut start, mut told) = (0, 0);
+        marks::each(text, [dialect.delimiter, b'\n', b'\r'], |at| {
+            let byte = text[at];
+            if byte == dialect.delimiter {
+                self.ends.push(at as u32);
+            } else if byte == b'\n' && at > 0 && text[at - 1] == b'\r' {
+                // The second half of a CRLF: the line ended before it.
+                start = at + 1;
+            } else {
+                self.plain_record(text, start..at, told, dialect, valid);
+                start = at + 1;
+                told = self.ends.len();
+            }
+        });
+        if start < text.len() {
+            self.plain_record(text, start..text.len(), told, dialect, valid);
+        }
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "a chunk is far smaller than 4 GiB: `block` sees to it")]
+    fn plain_record(&mut self, text: &[u8], record: Range<usize>, told: usize, dialect: &Dialect, valid: bool) {
+        let Range { start, end } = record;
+        if start == end {
+            self.line_count += 1;
+            self.blank_lines += 1;
+        } else if end - start > dialect.max_record {
+            self.ends.truncate(told);
+            self.oversized(text, start, end, dialect);
+        } else {
+            self.ends.push(end as u32);
+            self.sound_record(text, start, end, told, valid);
+        }
+    }
+
+    fn oversized(&mut self, text: &[u8], start: usize, end: usize, dialect: &Dialect) {
+        if end - start > dialect.max_record.saturating_mul(ENDLESS) {
+            self.endless.get_or_insert(start as u64);
+        }
+        self.reject(text, start, end, RejectReason::RecordTooLarge, too_large(end - start, dialect.max_record));
     }
 
     /// Guesses the number of records from the first line: regrowing large vectors costs more than a wrong guess.

@@ -194,8 +194,22 @@ fn texts() -> impl Strategy<Value = Vec<u8>> {
     prop::collection::vec(byte, 0..120)
 }
 
+/// The same without quotes: another path through the index.
+fn plain_texts() -> impl Strategy<Value = Vec<u8>> {
+    let byte = prop_oneof![4 => Just(b','), 3 => Just(b'\n'), 3 => Just(b'\r'), 5 => Just(b'a'), 1 => Just(0xff)];
+    prop::collection::vec(byte, 0..200)
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(4000))]
+
+    #[test]
+    fn texts_without_quotes_are_read_like_all_others(
+        text in plain_texts(), width in 1_usize..4, max_record in 1_usize..60, block in 1_usize..210,
+    ) {
+        let options = CsvOptions { comment: None, ..options(max_record) };
+        prop_assert_eq!(read(&text, width, &options, block), reference(&text, width, &options));
+    }
 
     #[test]
     fn the_reader_agrees_with_the_reference_at_every_block_size(

@@ -45,10 +45,44 @@ fn digit(byte: u8) -> Option<u64> {
 /// large for the type are none: a sum with one of them is lost.
 #[must_use]
 pub fn float64(text: &[u8]) -> Option<f64> {
+    if let Some(value) = short_decimal(text) {
+        return Some(value);
+    }
     starts_like_a_number(text)
         .then(|| fast_float2::parse::<f64, _>(text).ok())
         .flatten()
         .filter(|value| value.is_finite())
+}
+
+/// Powers of ten that a 64-bit float holds exactly.
+const EXACT_TENS: [f64; 16] = [1.0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
+
+/// Returns a number of at most 15 digits, as nearly all are: its digits and its power of ten are exact floats, so their
+/// quotient is rounded once, and correctly. `None` for anything else, also for what is no number.
+#[expect(clippy::cast_precision_loss, reason = "15 digits are below 2^53")]
+fn short_decimal(text: &[u8]) -> Option<f64> {
+    let (negative, unsigned) = split_sign(text);
+    if !(1..=16).contains(&unsigned.len()) {
+        return None;
+    }
+    let (mut digits, mut count, mut behind_point) = (0_u64, 0, None);
+    for byte in unsigned {
+        let value = byte.wrapping_sub(b'0');
+        if value <= 9 {
+            digits = digits * 10 + u64::from(value);
+            count += 1;
+        } else if *byte == b'.' && behind_point.is_none() {
+            behind_point = Some(count);
+        } else {
+            return None;
+        }
+    }
+    if count == 0 || count > 15 {
+        return None;
+    }
+    let scale = EXACT_TENS.get(count - behind_point.unwrap_or(count))?;
+    let value = digits as f64 / scale;
+    Some(if negative { -value } else { value })
 }
 
 /// Returns the nearest 32-bit float; see [`float64`].
