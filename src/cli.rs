@@ -13,6 +13,7 @@ mod init;
 mod once;
 mod print;
 mod rejects;
+mod retry;
 mod run;
 mod shared;
 mod verdict;
@@ -90,6 +91,8 @@ enum Command {
     Explain(explain::ExplainArgs),
     /// Shows a file's rejected rows, or exports them ready to fix and drop again.
     Rejects(rejects::RejectsArgs),
+    /// Puts a quarantined file back into its inbox, once the config or the world is mended.
+    Retry(retry::RetryArgs),
     /// Prints references and assets built into this program, so they always match its version.
     Print(print::PrintArgs),
 }
@@ -127,6 +130,7 @@ fn dispatch(cli: &Cli, console: &Console) -> Result<Exit, Failure> {
         Command::Files(args) => files::files(global, args, console),
         Command::Explain(args) => explain::explain(global, args, console),
         Command::Rejects(args) => rejects::rejects(global, args, console),
+        Command::Retry(args) => retry::retry(global, args, console),
         Command::Print(args) => print::print(global, args, console),
     }
 }

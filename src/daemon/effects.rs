@@ -269,6 +269,7 @@ impl Shared {
             pipeline: &row.pipeline,
             id: &row.id,
             name: &row.display_name(),
+            trace_id: row.trace_id.as_deref().unwrap_or_default(),
             outcome: finished.outcome,
             at: finished.at,
             duration: row.started_at.map_or(Duration::ZERO, |started| finished.at.since(started)),

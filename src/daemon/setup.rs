@@ -137,7 +137,12 @@ fn tell_kept(shared: &Shared, ledger: &Ledger, state: &mut State) -> Result<(), 
 fn take_up(shared: &Shared, recovered: Vec<Recovered>, state: &mut State) {
     for one in recovered {
         match one {
-            Recovered::Queued(arrival) => queue(shared, arrival, state),
+            Recovered::Queued(arrival) => {
+                let (pipeline, file_id) = (arrival.pipeline.as_str(), arrival.id.as_str());
+                let name = display_name(&arrival.name);
+                tracing::info!(pipeline, file_id, name, "a file begun before the last stop is taken up again");
+                queue(shared, arrival, state);
+            }
             Recovered::Stuck { arrival, message } => {
                 shared.error("publish", "recover", &message);
                 queue(shared, arrival, state);

@@ -111,6 +111,8 @@ pub enum Event<'a> {
         id: &'a FileId,
         /// Its name, escaped.
         name: &'a str,
+        /// The trace id of its last attempt; empty without one.
+        trace_id: &'a str,
         /// How it ended.
         outcome: Outcome,
         /// When it ended.

@@ -81,7 +81,9 @@ pub(super) fn tell(event: &Event<'_>) {
 }
 
 fn finished(event: &Event<'_>) {
-    let Event::FileFinished { pipeline, id, name, outcome, duration, latency, report, reason, message, .. } = *event
+    let Event::FileFinished {
+        pipeline, id, name, trace_id, outcome, duration, latency, report, reason, message, ..
+    } = *event
     else {
         return;
     };
@@ -96,6 +98,7 @@ fn finished(event: &Event<'_>) {
             pipeline,
             file_id,
             name,
+            trace_id,
             outcome = outcome.as_str(),
             read,
             written,
@@ -106,12 +109,13 @@ fn finished(event: &Event<'_>) {
             "file finished"
         ),
         Outcome::Duplicate | Outcome::Empty => {
-            info!(pipeline, file_id, name, outcome = outcome.as_str(), duration_seconds, "file finished");
+            info!(pipeline, file_id, name, trace_id, outcome = outcome.as_str(), duration_seconds, "file finished");
         }
         Outcome::Quarantined => warn!(
             pipeline,
             file_id,
             name,
+            trace_id,
             outcome = outcome.as_str(),
             reason,
             detail = message,
@@ -122,6 +126,7 @@ fn finished(event: &Event<'_>) {
             pipeline,
             file_id,
             name,
+            trace_id,
             outcome = outcome.as_str(),
             reason,
             detail = message,

@@ -65,6 +65,7 @@ fn finish(telemetry: &Telemetry, outcome: Outcome, report: Option<&JobReport>) {
         pipeline: "taxi",
         id: &FileId::parse("01kah5zq8v3w").unwrap(),
         name: "x.csv",
+        trace_id: "0af7651916cd43dd8448eb211c80319c",
         outcome,
         at: AT,
         duration: Duration::from_millis(20),

@@ -173,6 +173,24 @@ fn content_that_was_only_quarantined_is_taken_again() {
 }
 
 #[test]
+fn a_quarantined_file_is_retried_once_the_config_is_mended() {
+    let project = project("");
+    let daemon = project.start();
+    project.drop_file("p", "a.csv", "id,sum\n1,2\n");
+    daemon.wait_processed("p", 1);
+    daemon.stop();
+    let config = fs::read_to_string(project.path("forebay.toml")).unwrap();
+    project.configure(&config.replace("amount = \"float64\"", "amount = { type = \"float64\", aliases = [\"sum\"] }"));
+    let daemon = project.start();
+    project.cli().args(["retry", "a.csv"]).run().expect_code(0);
+    daemon.wait_processed("p", 1);
+    assert_eq!(project.published("p")[0].rows(), [1, 1, 0, 0]);
+    assert!(files_under(&project.path("data/quarantine/p")).is_empty(), "nothing of it is left in quarantine");
+    let again = project.cli().args(["retry", "a.csv"]).run().expect_code(1);
+    assert!(again.stderr.contains("does not lie in quarantine"), "{}", again.stderr);
+}
+
+#[test]
 fn a_growing_file_is_taken_only_once_it_is_whole() {
     let project = project("");
     let daemon = project.start();

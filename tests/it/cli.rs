@@ -43,7 +43,7 @@ fn here() -> Cli {
 #[test]
 fn help_names_every_command_and_the_exit_codes() {
     let help = here().arg("--help").run().expect_code(0);
-    for command in ["demo", "run", "once", "check", "init", "files", "explain", "rejects", "print"] {
+    for command in ["demo", "run", "once", "check", "init", "files", "explain", "rejects", "retry", "print"] {
         assert!(help.stdout.lines().any(|line| line.trim_start().starts_with(&format!("{command} "))), "{command}");
         let own = here().args([command, "--help"]).run().expect_code(0);
         assert!(own.stdout.contains("Usage: forebay"), "{command}: {}", own.stdout);
