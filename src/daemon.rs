@@ -197,6 +197,9 @@ pub async fn run(config: Config, options: DaemonOptions, life: Lifecycle) -> Res
     let ended = supervise(tasks, &shared.telemetry, &life, &end).await;
     // After an orderly drain there is none left.
     shared.cancel.cancel();
+    if ended.is_ok() {
+        shared.telemetry.emit(Told::Stopped);
+    }
     ended
 }
 

@@ -83,6 +83,12 @@ pub(super) fn find(ledger: &LedgerReader, what: &OsStr, others: impl FnOnce(&[Fi
         [] => Err(Failure::file(format!("the ledger knows no file '{}'", display_name(what)))
             .hint("`forebay files` lists those it knows; a file still in its inbox is not in the ledger yet")),
         [newest, older @ ..] => {
+            // Several arrivals of one name have an order; the beginning of several ids names none of them.
+            if !older.is_empty() && newest.name != what {
+                let ids: Vec<_> = found.iter().take(5).map(|row| row.id.as_str()).collect();
+                let message = format!("{} files have an id that begins with '{}'", found.len(), display_name(what));
+                return Err(Failure::usage(message).hint(format!("name more of it: {}", ids.join(", "))));
+            }
             if !older.is_empty() {
                 others(older);
             }

@@ -101,7 +101,7 @@ impl Header {
                         *drift.entry(DriftKind::Renamed).or_insert(0) += 1;
                     }
                 }
-                None if column.optional => {}
+                None if column.optional && column.nullable => {}
                 None => missing.push(column),
             }
             sources.push(Source { column: column.clone(), field });
@@ -197,8 +197,31 @@ impl Header {
                     format!("the header has {} column(s) the config does not name: {}", extra.len(), names.join(", "));
                 Err(HeaderError::mismatch(message, "add them to columns, or set drift.extra to \"ignore\" or \"keep\""))
             }
-            OnExtra::Keep => extra.iter().map(|field| kept(name(*field), *field, pipeline)).collect(),
+            OnExtra::Keep => extra.iter().map(|field| self.kept(name(*field), *field, pipeline)).collect(),
         }
+    }
+
+    fn kept(&self, name: String, field: usize, pipeline: &Pipeline) -> Result<Source, HeaderError> {
+        let clash = pipeline.columns.iter().any(|column| column.name == name)
+            || pipeline.derive.iter().any(|derive| derive.name == name)
+            || self.names.iter().enumerate().any(|(other, taken)| other != field && *taken == name);
+        if clash {
+            let message = format!("the header's extra column {name:?} has the name of another column");
+            return Err(HeaderError::mismatch(
+                message,
+                "rename the column or derived column, or set drift.extra = \"ignore\"",
+            ));
+        }
+        let column = Column {
+            name,
+            aliases: Vec::new(),
+            kind: ColumnType::String,
+            nullable: true,
+            optional: true,
+            trim: false,
+            decimal_comma: false,
+        };
+        Ok(Source { column, field: Some(field) })
     }
 
     fn shown(&self) -> String {
@@ -215,28 +238,6 @@ impl Layout {
         let source = |(field, column): (usize, &Column)| Source { column: column.clone(), field: Some(field) };
         Self { width: columns.len(), sources: columns.iter().enumerate().map(source).collect(), drift: BTreeMap::new() }
     }
-}
-
-fn kept(name: String, field: usize, pipeline: &Pipeline) -> Result<Source, HeaderError> {
-    let clash = pipeline.columns.iter().any(|column| column.name == name)
-        || pipeline.derive.iter().any(|derive| derive.name == name);
-    if clash {
-        let message = format!("the header's extra column {name:?} has the name of a configured one");
-        return Err(HeaderError::mismatch(
-            message,
-            "rename the column or derived column, or set drift.extra = \"ignore\"",
-        ));
-    }
-    let column = Column {
-        name,
-        aliases: Vec::new(),
-        kind: ColumnType::String,
-        nullable: true,
-        optional: true,
-        trim: false,
-        decimal_comma: false,
-    };
-    Ok(Source { column, field: Some(field) })
 }
 
 fn unquote(name: &str, quote: Option<u8>) -> String {

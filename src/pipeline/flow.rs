@@ -66,8 +66,26 @@ pub fn run(
     take: &mut dyn FnMut(Batches<'_>) -> Result<(), JobError>,
 ) -> Result<Totals, JobError> {
     progress(Progress::Stage(Stage::Load));
-    let Input { text, bom_bytes, transcoded, tracker } =
-        meter.time(Stage::Load, || load::open(job, pipeline.csv.encoding))?;
+    let input = meter.time(Stage::Load, || load::open(job, pipeline.csv.encoding))?;
+    let tracker = input.tracker.clone();
+    let ended = read(pipeline, job, stop, meter, progress, take, input);
+    if matches!(ended, Err(JobError::Quarantine { .. })) {
+        // What was read may be half of what the sender is still writing: then it is no reason to refuse the file.
+        tracker.check_unchanged(job)?;
+    }
+    ended
+}
+
+fn read(
+    pipeline: &Pipeline,
+    job: &Job,
+    stop: &CancellationToken,
+    meter: &Meter<'_>,
+    progress: &(dyn Fn(Progress) + Sync),
+    take: &mut dyn FnMut(Batches<'_>) -> Result<(), JobError>,
+    input: Input,
+) -> Result<Totals, JobError> {
+    let Input { text, bom_bytes, transcoded, tracker } = input;
     let mut blocks = Blocks::new(text, Dialect::from(&pipeline.csv), BLOCK_BYTES, bom_bytes);
     let head = meter.time(Stage::Load, || blocks.head(pipeline.csv.skip_lines, pipeline.csv.header));
     let head = head.map_err(|error| tracker.failed(&error, job))?;
@@ -140,6 +158,12 @@ fn process(parser: &Parser, cleaner: &Cleaner<'_>, meter: &Meter<'_>, chunk: Chu
 /// An expression that compiled but cannot be computed over these rows. The text of a Polars error may quote cells, so only
 /// its first line is kept, and it goes to the quarantine's explanation, never to a label.
 pub(super) fn query_failed(error: &PolarsError) -> JobError {
+    if let PolarsError::IO { error, .. } = error {
+        return JobError::Retry {
+            reason: retry_reason(error.kind()),
+            message: format!("a query failed to read: {error}"),
+        };
+    }
     let text = error.to_string();
     let first: String = text.lines().next().unwrap_or_default().chars().take(300).collect();
     JobError::refuse(
@@ -147,6 +171,12 @@ pub(super) fn query_failed(error: &PolarsError) -> JobError {
         format!("an expression could not be computed over these rows: {first}"),
         "check derive, rules and aggregates against the values of this file",
     )
+}
+
+/// Returns why an I/O error is tried again.
+pub(super) fn retry_reason(kind: std::io::ErrorKind) -> RetryReason {
+    let full = matches!(kind, std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded);
+    if full { RetryReason::DiskFull } else { RetryReason::Io }
 }
 
 type Work<'w> = dyn Fn(Chunk) -> Result<Cleaned, JobError> + Sync + 'w;
@@ -329,13 +359,14 @@ impl Accounts {
         add(&mut self.violations, &violations);
         self.blank_lines += batch.blank_lines;
         self.text_bytes += batch.text_bytes();
+        // Also of a refused file: its rejects are kept beside it.
+        take(Batches { frame: &frame, rejects: &batch.rejects })?;
         if let Some(mut reject) = refused {
             reject.shift(&self.at);
             return Err(self.refuse(&reject));
         }
         self.at.records += batch.records;
         self.at.lines += batch.lines;
-        take(Batches { frame: &frame, rejects: &batch.rejects })?;
         Ok(batch.into_buffer())
     }
 

@@ -87,9 +87,14 @@ impl Tracker {
         self.seen.bytes.load(Ordering::Relaxed)
     }
 
+    /// Returns an error if the file is not what was claimed any more.
+    pub fn check_unchanged(&self, job: &Job) -> Result<(), JobError> {
+        check_unchanged(&self.file, job)
+    }
+
     /// Returns what the file was, once it was read to its end, or that it changed meanwhile.
     pub fn finish(&self, job: &Job) -> Result<InputFacts, JobError> {
-        check_unchanged(&self.file, job)?;
+        self.check_unchanged(job)?;
         let bytes = self.bytes();
         if bytes != job.stamp.size {
             return Err(changed(job, &format!("{bytes} bytes read, {} expected", job.stamp.size)));

@@ -31,6 +31,8 @@ pub enum Event<'a> {
         /// `SIGTERM`, `SIGINT` or the name of the task that ended.
         cause: &'a str,
     },
+    /// The daemon has ended as it was asked to; nothing is half done.
+    Stopped,
     /// A file is seen for the first time.
     FileDiscovered {
         /// Its pipeline.

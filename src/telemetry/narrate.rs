@@ -17,6 +17,7 @@ pub(super) fn tell(event: &Event<'_>) {
         Event::Limits { workers, memory_budget } => debug!(workers, memory_budget, "limits"),
         Event::Ready => info!("ready"),
         Event::Draining { cause } => info!(cause, "draining: files in progress are finished first"),
+        Event::Stopped => info!("stopped"),
         Event::FileDiscovered { pipeline, name, bytes, source, .. } => {
             debug!(pipeline, name, bytes, source = source.as_str(), "file seen");
         }

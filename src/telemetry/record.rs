@@ -19,7 +19,7 @@ impl Inner {
     pub(super) fn record(&self, event: &Event<'_>) {
         let daemon = &self.daemon;
         match *event {
-            Event::Starting { .. } => {}
+            Event::Starting { .. } | Event::Stopped => {}
             Event::Limits { workers, memory_budget } => {
                 daemon.workers.set_count(u64::try_from(workers).unwrap_or(u64::MAX));
                 if let Some(bytes) = memory_budget {

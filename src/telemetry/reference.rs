@@ -12,8 +12,8 @@ Every metric forebay exports, and nothing else. `/metrics` speaks the Prometheus
 seconds.
 
 Counters and histograms exist at 0 for every label value from the first scrape, so `increase()` sees the first event.
-Metrics marked *once known* are absent until there is a true value: guard joins with `pipeline_info`, as the shipped alerts
-do. No file name, path, id or error text is ever a label.
+Metrics marked *once known* are absent until there is a true value: guard joins with `pipeline_info`.
+No file name, path, id or error text is ever a label.
 
 Per pipeline, `rows_read = rows_written + rows_rejected + rows_dropped` whenever nothing is in flight: the counters of one
 file move together, and no scrape sees half of them.

@@ -78,11 +78,12 @@ impl TimeReader {
 
     fn custom_datetime(&self, parsed: &Parsed) -> Option<i64> {
         if parsed.offset().is_some() || parsed.timestamp().is_some() {
-            let instant = parsed.to_naive_datetime_with_offset(parsed.offset().unwrap_or(0)).ok()?;
+            let instant =
+                parsed.to_naive_datetime_with_offset(parsed.offset().unwrap_or(0)).ok().filter(whole_micros)?;
             let shift = i64::from(parsed.offset().unwrap_or(0)) * 1_000_000;
             return instant.and_utc().timestamp_micros().checked_sub(shift);
         }
-        let local = parsed.to_naive_datetime_with_offset(0).ok()?;
+        let local = parsed.to_naive_datetime_with_offset(0).ok().filter(whole_micros)?;
         match self.zone {
             None => Some(local.and_utc().timestamp_micros()),
             Some(zone) => in_zone(local, zone),
@@ -91,6 +92,11 @@ impl TimeReader {
 }
 
 const DAYS_TO_EPOCH: i32 = 719_163;
+
+/// Finer digits must be zero, since dropping them would change the value.
+fn whole_micros(time: &NaiveDateTime) -> bool {
+    time.nanosecond().is_multiple_of(1000)
+}
 
 /// Returns the instant of a local time. A time skipped in spring does not exist; of a time that comes twice in autumn,
 /// the first is meant.
@@ -203,6 +209,8 @@ mod tests {
         assert_eq!(datetime(Some("%Y-%m-%dT%H:%M:%S%z"), "1970-01-01T01:00:00+0100"), Some(0));
         assert_eq!(datetime(Some("%s"), "86400"), Some(MICROS_PER_DAY));
         assert_eq!(datetime(Some("%d.%m.%Y %H:%M"), "31.02.1970 00:01"), None);
+        assert_eq!(datetime(Some("%d.%m.%Y %H:%M:%S%.f"), "01.01.1970 00:00:00.123456"), Some(123_456));
+        assert_eq!(datetime(Some("%d.%m.%Y %H:%M:%S%.f"), "01.01.1970 00:00:00.1234567"), None);
         assert_eq!(datetime(Some("%d.%m.%Y %H:%M"), "02.01.1970 00:01x"), None);
     }
 

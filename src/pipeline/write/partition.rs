@@ -13,6 +13,9 @@ use crate::job::{JobError, OutputFile, QuarantineReason};
 /// Partitions one file may have: each keeps a file and a row group open.
 const MAX_PARTITIONS: usize = 1000;
 
+/// Bytes a file system allows in one name.
+const MAX_NAME: usize = 255;
+
 /// The name Hive gives to a null, known to `DuckDB`, Spark and Polars.
 const NULL_VALUE: &str = "__HIVE_DEFAULT_PARTITION__";
 
@@ -39,6 +42,7 @@ impl<'p> PartitionWriter<'p> {
         let parts = frame.partition_by_stable(keys.iter().map(String::as_str), true).map_err(|error| refuse(&error))?;
         for part in parts {
             let directory = directory(&part, &keys).map_err(|error| refuse(&error))?;
+            check_length(&directory)?;
             let part = part.drop_many(keys.iter().map(String::as_str));
             self.writer(directory, part.schema())?.write(&part)?;
         }
@@ -69,11 +73,25 @@ impl<'p> PartitionWriter<'p> {
     }
 }
 
+/// A value that makes no folder name is the file's fault, not the disk's.
+fn check_length(directory: &str) -> Result<(), JobError> {
+    if directory.split('/').all(|level| level.len() <= MAX_NAME) {
+        return Ok(());
+    }
+    Err(JobError::refuse(
+        QuarantineReason::Query,
+        format!("rows.partition_by gives a folder name of more than {MAX_NAME} bytes"),
+        "partition by a column of short values",
+    ))
+}
+
 /// Returns `a=1/b=x` for a frame whose rows share these values.
 fn directory(part: &DataFrame, keys: &[String]) -> PolarsResult<String> {
     let levels = keys.iter().map(|key| {
         let value = part.column(key)?.get(0)?;
         let value = match value.get_str() {
+            // A text that spells the null must not read back as one.
+            Some(NULL_VALUE) => NULL_VALUE.replacen('_', "%5F", 1),
             Some(text) => encode(text),
             None if value.is_null() => NULL_VALUE.to_owned(),
             None => encode(&value.to_string()),

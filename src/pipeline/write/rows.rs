@@ -69,7 +69,7 @@ impl<'p> RowWriter<'p> {
     fn encode(&mut self, frame: &DataFrame) -> PolarsResult<()> {
         match &mut self.encoder {
             Encoder::Parquet { writer, pending } => {
-                pending.vstack_mut(frame)?;
+                pending.vstack_mut(&compact(frame)?)?;
                 let full = pending.height() >= ROW_GROUP_ROWS || pending.estimated_size() >= ROW_GROUP_BYTES;
                 if full { write_row_group(writer, pending) } else { Ok(()) }
             }
@@ -143,6 +143,23 @@ const fn packing(rows: &Rows) -> Packing {
         (RowFormat::Csv | RowFormat::Ndjson, Compression::Zstd) => Packing::Zstd,
         _ => Packing::Plain,
     }
+}
+
+/// Lets go of text that was filtered out: Polars' views keep the whole buffer of a batch alive for one row of it, and
+/// rows wait here for a full row group.
+fn compact(frame: &DataFrame) -> PolarsResult<DataFrame> {
+    let column = |column: &Column| -> PolarsResult<Column> {
+        if column.dtype() != &DataType::String {
+            return Ok(column.clone());
+        }
+        let texts = column.str()?;
+        let chunks = texts.downcast_iter().map(|chunk| {
+            let wasteful = chunk.total_buffer_len() > chunk.total_bytes_len().saturating_mul(2);
+            if wasteful { chunk.clone().gc() } else { chunk.clone() }
+        });
+        Ok(StringChunked::from_chunk_iter(column.name().clone(), chunks).into_column())
+    };
+    DataFrame::new(frame.height(), frame.columns().iter().map(column).collect::<PolarsResult<_>>()?)
 }
 
 /// The writers make one group of each chunk, so there must be one.

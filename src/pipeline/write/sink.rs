@@ -9,8 +9,8 @@ use std::rc::Rc;
 use flate2::write::GzEncoder;
 use polars::prelude::PolarsError;
 
-use crate::job::{JobError, OutputFile, Progress, RetryReason};
-use crate::pipeline::flow::query_failed;
+use crate::job::{JobError, OutputFile, Progress};
+use crate::pipeline::flow::{query_failed, retry_reason};
 
 const ZSTD_LEVEL: i32 = 3;
 
@@ -168,7 +168,5 @@ fn closed() -> io::Error {
 
 /// Returns what a failed write means for the job.
 fn write_failed(kind: io::ErrorKind, path: &Path, error: &str) -> JobError {
-    let full = matches!(kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
-    let reason = if full { RetryReason::DiskFull } else { RetryReason::Io };
-    JobError::Retry { reason, message: format!("cannot write {}: {error}", path.display()) }
+    JobError::Retry { reason: retry_reason(kind), message: format!("cannot write {}: {error}", path.display()) }
 }
