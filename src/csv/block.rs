@@ -11,6 +11,9 @@ use super::record::{Dialect, ENDLESS, Scan, count_line_ends, line_end, scan};
 use super::reject::{RAW_CAP, Reject};
 use crate::job::RejectReason;
 
+/// Lines that end a chunk early: of a file of tiny or broken records, a block would hold more than is good to hold.
+const CHUNK_LINES: usize = 64 << 10;
+
 /// Whole records, and perhaps one oversized record behind them.
 #[derive(Debug, Default)]
 pub struct Chunk {
@@ -69,7 +72,10 @@ pub struct Blocks<R> {
     dialect: Dialect,
     block: usize,
     buffer: Vec<u8>,
-    /// Offset of `buffer[0]` in the text.
+    /// Bytes at the front of `buffer` that are done with: moved out only when more is read, so that many short lines
+    /// before the header cost nothing.
+    done: usize,
+    /// Offset in the text of the first byte not done with.
     offset: u64,
     ended: bool,
 }
@@ -77,7 +83,7 @@ pub struct Blocks<R> {
 impl<R: Read> Blocks<R> {
     /// Reads `source` in blocks of about `block` bytes; `offset` bytes (a BOM) were taken from the text before.
     pub fn new(source: R, dialect: Dialect, block: usize, offset: u64) -> Self {
-        Self { source, dialect, block: block.max(1), buffer: Vec::new(), offset, ended: false }
+        Self { source, dialect, block: block.max(1), buffer: Vec::new(), done: 0, offset, ended: false }
     }
 
     /// Skips `skip_lines` lines and reads the header record, if `header`. Call it before the first chunk.
@@ -89,9 +95,11 @@ impl<R: Read> Blocks<R> {
             self.consume(next);
         }
         while header && head.header.is_none() && head.fault.is_none() {
-            self.fill(self.buffer.len() + 1)?;
+            if self.text().is_empty() {
+                self.fill(self.block)?;
+            }
             let mut ends = Vec::new();
-            match scan(&self.buffer, 0, self.ended, &self.dialect, &mut ends) {
+            match scan(self.text(), 0, self.ended, &self.dialect, &mut ends) {
                 Scan::Blank { next } => {
                     head.lines += 1;
                     head.blank_lines += 1;
@@ -102,8 +110,8 @@ impl<R: Read> Blocks<R> {
                     self.consume(next);
                 }
                 Scan::Record { end, next, .. } => {
-                    head.lines += 1 + count_line_ends(&self.buffer[..end]);
-                    head.header = Some(self.buffer[..end].to_vec());
+                    head.lines += 1 + count_line_ends(&self.text()[..end]);
+                    head.header = Some(self.text()[..end].to_vec());
                     head.ends = ends;
                     self.consume(next);
                 }
@@ -112,7 +120,7 @@ impl<R: Read> Blocks<R> {
                 Scan::NeedMore { .. } if self.hopeless() => {
                     head.fault = Some(format!("it is longer than csv.max_record_bytes ({})", self.dialect.max_record));
                 }
-                Scan::NeedMore { .. } => self.fill(self.buffer.len() + self.block)?,
+                Scan::NeedMore { .. } => self.fill(self.text().len() + self.block)?,
                 Scan::End => break,
             }
         }
@@ -124,11 +132,13 @@ impl<R: Read> Blocks<R> {
         let mut target = self.block;
         loop {
             self.fill(target)?;
-            if self.buffer.is_empty() {
+            if self.text().is_empty() {
                 return Ok(None);
             }
-            let cut = if self.ended { self.buffer.len() } else { self.boundary() };
+            let cut = self.boundary();
             if cut > 0 {
+                self.buffer.drain(..self.done);
+                self.done = 0;
                 spare.clear();
                 spare.extend_from_slice(&self.buffer[cut..]);
                 self.buffer.truncate(cut);
@@ -142,48 +152,61 @@ impl<R: Read> Blocks<R> {
                 let oversized = Some(self.skip_record()?);
                 return Ok(Some(Chunk { text: Vec::new(), offset, oversized }));
             }
-            target = self.buffer.len() + self.block;
+            target = self.text().len() + self.block;
         }
     }
 
     /// Returns whether the record at the start of the buffer, not ended yet, is over the limit for certain: one byte more
     /// is allowed for a CR whose LF is not read yet.
     fn hopeless(&self) -> bool {
-        self.buffer.len() > self.dialect.max_record + 1
+        self.text().len() > self.dialect.max_record + 1
     }
 
-    /// Returns the last position of the buffer at which a record is known to begin, 0 if none is.
+    /// Returns a position of the text at which a record is known to begin (or the text to end), 0 if none is: the last one,
+    /// unless there are too many records before it.
     fn boundary(&self) -> usize {
-        let quoted = self.dialect.quote.is_some_and(|quote| memchr::memchr(quote, &self.buffer).is_some());
-        if !quoted {
-            // The last byte may be a CR whose LF is not read yet.
-            let sure = &self.buffer[..self.buffer.len() - usize::from(self.buffer.last() == Some(&b'\r'))];
-            return memchr::memrchr2(b'\n', b'\r', sure).map_or(0, |found| found + 1);
+        let text = self.text();
+        let quoted = self.dialect.quote.is_some_and(|quote| memchr::memchr(quote, text).is_some());
+        if quoted { self.quoted_boundary() } else { self.plain_boundary() }
+    }
+
+    fn plain_boundary(&self) -> usize {
+        let text = self.text();
+        // The last byte may be a CR whose LF is not read yet.
+        let open = usize::from(text.last() == Some(&b'\r') && !self.ended);
+        let sure = &text[..text.len() - open];
+        if let Some(many) = memchr::memchr2_iter(b'\n', b'\r', sure).nth(CHUNK_LINES) {
+            return line_end(text, many, self.ended).map_or(0, |(_, next)| next);
         }
+        if self.ended { text.len() } else { memchr::memrchr2(b'\n', b'\r', sure).map_or(0, |found| found + 1) }
+    }
+
+    fn quoted_boundary(&self) -> usize {
         let mut at = 0;
-        loop {
-            match scan(&self.buffer, at, false, &self.dialect, &mut ()) {
+        for _ in 0..CHUNK_LINES {
+            match scan(self.text(), at, self.ended, &self.dialect, &mut ()) {
                 Scan::Record { next, .. }
                 | Scan::BadQuote { next, .. }
                 | Scan::TooLarge { next, .. }
                 | Scan::Blank { next }
                 | Scan::Comment { next } => at = next,
-                Scan::NeedMore { .. } | Scan::End => return at,
+                Scan::NeedMore { .. } | Scan::End => break,
             }
         }
+        at
     }
 
     /// Passes over the record at the start of the buffer without keeping more of it than a reject shows.
     fn skip_record(&mut self) -> Result<Oversized, BlockError> {
         let limit = self.dialect.max_record.saturating_mul(ENDLESS);
         let start = self.offset;
-        let Scan::NeedMore { mut resume, comment } = scan(&self.buffer, 0, false, &self.dialect, &mut ()) else {
+        let Scan::NeedMore { mut resume, comment } = scan(self.text(), 0, false, &self.dialect, &mut ()) else {
             return Err(io::Error::other("the record skipped is not oversized").into());
         };
-        let raw = self.buffer[..resume.min(RAW_CAP)].to_vec();
-        let inner_lines = if comment { 0 } else { count_line_ends(&self.buffer[..resume]) };
+        let raw = self.text()[..resume.min(RAW_CAP)].to_vec();
+        let inner_lines = if comment { 0 } else { count_line_ends(&self.text()[..resume]) };
         loop {
-            if let Some((end, next)) = line_end(&self.buffer, resume, self.ended) {
+            if let Some((end, next)) = line_end(self.text(), resume, self.ended) {
                 let length = usize::try_from(self.offset - start).unwrap_or(usize::MAX) + end;
                 if length > limit && !comment {
                     return Err(BlockError::Endless { offset: start, limit });
@@ -193,8 +216,8 @@ impl<R: Read> Blocks<R> {
                 return Ok(Oversized { reject, lines: inner_lines + 1 });
             }
             // Only a final CR, perhaps half of a CRLF, is still needed.
-            let keep = usize::from(self.buffer.last() == Some(&b'\r'));
-            self.consume(self.buffer.len() - keep);
+            let keep = usize::from(self.text().last() == Some(&b'\r'));
+            self.consume(self.text().len() - keep);
             resume = 0;
             if self.offset - start > limit as u64 && !comment {
                 return Err(BlockError::Endless { offset: start, limit });
@@ -219,28 +242,37 @@ impl<R: Read> Blocks<R> {
     /// Returns the first line end of the buffer, reading on and dropping what lies before; `None` at the end of the text.
     fn find_line_end(&mut self) -> Result<Option<(usize, usize)>, BlockError> {
         loop {
-            self.fill(self.block)?;
-            if self.buffer.is_empty() {
+            if self.text().is_empty() {
+                self.fill(self.block)?;
+            }
+            if self.text().is_empty() {
                 return Ok(None);
             }
-            if let Some(found) = line_end(&self.buffer, 0, self.ended) {
+            if let Some(found) = line_end(self.text(), 0, self.ended) {
                 return Ok(Some(found));
             }
-            let sure = self.buffer.len() - usize::from(self.buffer.last() == Some(&b'\r'));
+            let sure = self.text().len() - usize::from(self.text().last() == Some(&b'\r'));
             self.consume(sure);
-            self.fill(self.buffer.len() + 1)?;
+            self.fill(self.text().len() + 1)?;
         }
     }
 
     fn consume(&mut self, bytes: usize) {
-        self.buffer.drain(..bytes);
+        self.done += bytes;
         self.offset += bytes as u64;
+    }
+
+    /// What is read and not done with.
+    fn text(&self) -> &[u8] {
+        &self.buffer[self.done..]
     }
 
     /// Reads until the buffer holds `target` bytes or the text ends.
     fn fill(&mut self, target: usize) -> Result<(), BlockError> {
-        let missing = target.saturating_sub(self.buffer.len());
+        let missing = target.saturating_sub(self.text().len());
         if missing > 0 && !self.ended {
+            self.buffer.drain(..self.done);
+            self.done = 0;
             let read = self.source.by_ref().take(missing as u64).read_to_end(&mut self.buffer)?;
             self.ended = read < missing;
         }
