@@ -14,6 +14,7 @@
 //! A restart goes through the same steps from wherever the ledger says the file is (`recover`).
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::admit::{self, Arrival, Claim, Found, PutBack};
@@ -23,7 +24,7 @@ use crate::job::{FileId, Job, JobReport, Outcome, QuarantineReason, RejectReason
 use crate::ledger::{
     ArchiveDecision, AttemptEnd, FileRow, FileState, Ledger, QuarantineDecision, Reservation, StagedFacts,
 };
-use crate::storage::Storage;
+use crate::storage::{Operation, Storage, StorageError};
 
 mod error;
 mod explain;
@@ -264,6 +265,10 @@ impl Publisher {
         if row.state != FileState::Claimed {
             return self.finished(pipeline, row);
         }
+        if let Some(work) = self.missing_work_root(pipeline, &row)? {
+            let missing = std::io::Error::new(std::io::ErrorKind::NotFound, "it is missing: is its volume mounted?");
+            return Err(StorageError::new(Operation::Stat, &work, missing).into());
+        }
         let row = self.ledger.decide_quarantine(
             id,
             FileState::Claimed,
@@ -294,6 +299,13 @@ impl Publisher {
         self.storage.remove_tree(&job.staging)?;
         let row = self.ledger.get(&job.id)?;
         Ok(admit::put_back(&*self.storage, &self.ledger, pipeline, &row)?)
+    }
+
+    /// Returns the folder the claimed file lies in if that is gone too: a volume that is not mounted looks just like lost
+    /// files, and is waited for instead of giving them all up.
+    fn missing_work_root(&self, pipeline: &Pipeline, row: &FileRow) -> Result<Option<PathBuf>, PublishError> {
+        let work = if row.in_place { pipeline.input.clone() } else { admit::claimed_root(pipeline) };
+        Ok(self.storage.stat(&work)?.is_none().then_some(work))
     }
 
     /// The input is still what was claimed.

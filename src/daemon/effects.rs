@@ -15,7 +15,7 @@ use crate::job::{
     Timestamp, display_name,
 };
 use crate::ledger::AttemptEnd;
-use crate::publish::{Begun, Finished, PublishError, Refusal};
+use crate::publish::{Begun, Finished, Manifest, PublishError, Refusal};
 
 /// The ledger cannot be trusted any more: the daemon must end, and recover at its next start.
 #[derive(Debug, thiserror::Error)]
@@ -182,6 +182,10 @@ impl Shared {
     }
 
     fn vanished(&self, pipeline: &Pipeline, job: &Job, message: &str) -> Result<bool, PublishError> {
+        // It was away with its volume, and both are back: it arrives anew.
+        if job.input.symlink_metadata().is_ok() {
+            return self.put_back(pipeline, job);
+        }
         let finished = self.publisher.vanished(pipeline, &job.id, message)?;
         Ok(self.concluded(&finished))
     }
@@ -262,6 +266,12 @@ impl Shared {
         let row = &finished.row;
         let refused = matches!(finished.outcome, Outcome::Quarantined | Outcome::Failed);
         let read = row.rows.unwrap_or_default().read;
+        // Published by another attempt than the one that read it: the manifest knows what the report would have said.
+        let told = (report.is_none() && finished.outcome == Outcome::Succeeded)
+            .then(|| row.final_dir.as_deref().and_then(|published| Manifest::read(published).ok()))
+            .flatten()
+            .map(Manifest::into_report);
+        let report = report.or(told.as_ref());
         if refused {
             self.holdings_soon();
         }

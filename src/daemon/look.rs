@@ -40,6 +40,10 @@ impl Watch {
         if self.watcher.is_up(key) && !lost {
             return;
         }
+        if lost {
+            // That was told when it was lost: what comes now is news again.
+            self.told.remove(key);
+        }
         let result = self.watcher.set(key).map_err(|error| error.to_string());
         if self.told.get(key) != Some(&result) {
             let message = result.as_ref().err().map_or("", String::as_str);

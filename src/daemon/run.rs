@@ -21,7 +21,10 @@ type Done = Result<Option<Event>, Fatal>;
 /// Drives the engine until it is drained.
 pub(super) async fn drive(shared: Arc<Shared>, state: State, mut events: Inbox, life: Lifecycle) -> Result<(), String> {
     let mut driver = Driver { shared, state, effects: JoinSet::new(), changed: true, report_at: Duration::ZERO };
-    driver.apply(Event::Begin);
+    // A stop may have come while the start was still at work: then nothing begins.
+    if !life.draining().is_cancelled() {
+        driver.apply(Event::Begin);
+    }
     let mut batch = Vec::new();
     while !life.draining().is_cancelled() {
         let wake = driver.wake();

@@ -282,7 +282,8 @@ impl State {
             self.timers.insert((lane.scan_due, Timer::Scan(Arc::clone(pipeline))));
         }
         let all = self.lanes.values().all(|lane| lane.first_scan_done);
-        if all && !std::mem::replace(&mut self.told_first_scans, true) {
+        // Ready must not be told after the end was.
+        if all && self.life == Life::Going && !std::mem::replace(&mut self.told_first_scans, true) {
             out.push(Action::Tell(Tell::FirstScanDone));
         }
     }
@@ -363,7 +364,15 @@ impl State {
         if !lane.inbox.end_claim(&name) {
             return;
         }
-        lane.disk.undecided();
+        match &result {
+            // The claim was the probe, and `full` below counts it as one.
+            ClaimResult::Failed { disk_full: true, .. } => {}
+            ClaimResult::Failed { .. } | ClaimResult::Claimed(_) => lane.disk.undecided(),
+            // Who waited is gone. The next one finds out by itself whether the disk is still full.
+            ClaimResult::Changed | ClaimResult::Vanished | ClaimResult::NotAFile(_) | ClaimResult::AlreadyDone => {
+                lane.disk.lift();
+            }
+        }
         let cap = self.limits.retry.cap;
         let delay = match &result {
             ClaimResult::Failed { disk_full, .. } => {
@@ -481,8 +490,10 @@ impl State {
                 | Disposition::Abandon => self.left_in_place(&work, now, out),
             }
         }
+        let over = self.works.get(id).is_none();
         if let Some(lane) = self.lanes.get_mut(&pipeline) {
-            lane.disk.undecided();
+            // A file that reached its end wrote that down, or is gone: nothing waits for room any more.
+            if over { lane.disk.lift() } else { lane.disk.undecided() }
         }
     }
 

@@ -349,7 +349,9 @@ impl Ledger {
         self.write("finish", |tx| {
             let now = self.clock.now();
             tx.prepare_cached(
-                "UPDATE files SET state = 'done', finished_at = ?2, resting = ?3, next_attempt_at = NULL
+                // What was moved away is in its inbox no longer: should it come back, it is a new arrival.
+                "UPDATE files SET state = 'done', finished_at = ?2, resting = ?3, next_attempt_at = NULL,
+                                  in_place = CASE WHEN ?3 IS NULL THEN in_place ELSE 0 END
                  WHERE id = ?1 AND state IN ('published', 'archiving', 'quarantining')",
             )?
             .execute(params![id.as_str(), now.0, resting.map(bytes_of)])?;

@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::MANIFEST;
 use crate::config::Pipeline;
-use crate::job::{DriftKind, FileId, Job, JobReport, OutputFile, RejectReason, RowCounts, Stage, StageCost, Timestamp};
+use crate::job::{
+    DriftKind, FileId, InputFacts, Job, JobReport, OutputFile, RejectReason, RowCounts, Stage, StageCost, Timestamp,
+};
 
 /// Everything known of a published file. Times are RFC 3339 in UTC.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -110,6 +112,25 @@ impl Manifest {
             attempt: job.attempt,
             started_at: started_at.unwrap_or(job.arrived_at),
             finished_at: now,
+        }
+    }
+
+    /// Returns what the job reported when it wrote this.
+    #[must_use]
+    pub fn into_report(self) -> JobReport {
+        let ManifestInput { name, bytes, blake3, encoding, compression, arrived_at } = self.input;
+        JobReport {
+            input: InputFacts { name, bytes, blake3, encoding, compression, arrived_at },
+            rows: self.rows,
+            blank_lines: self.blank_lines,
+            rejects: self.rejects,
+            rejects_by_rule: self.rejects_by_rule,
+            rule_violations: self.rule_violations,
+            drift: self.drift,
+            outputs: self.outputs,
+            stages: self.stages,
+            peak_rss_bytes: self.peak_rss_bytes,
+            text_bytes: self.text_bytes,
         }
     }
 

@@ -169,9 +169,7 @@ impl Publisher {
     }
 
     fn gone(&self, pipeline: &Pipeline, row: &FileRow) -> Result<Recovered, PublishError> {
-        // A volume that is not mounted looks just like lost files: wait for it instead of giving them all up.
-        let work = if row.in_place { pipeline.input.clone() } else { claimed_root(pipeline) };
-        if self.storage.stat(&work)?.is_none() {
+        if let Some(work) = self.missing_work_root(pipeline, row)? {
             let message = format!("{} is missing: is its volume mounted?", work.display());
             return Ok(Recovered::Stuck { arrival: Arrival::of(row), message });
         }
@@ -210,7 +208,12 @@ impl Publisher {
         for folder in self.storage.list(&root)? {
             let id = folder.to_str().and_then(FileId::parse);
             let row = id.as_ref().map(|id| self.known(id)).transpose()?.flatten();
-            let files = self.storage.list(&root.join(&folder))?;
+            let path = root.join(&folder);
+            if !self.storage.stat(&path)?.is_some_and(|entry| entry.kind == EntryKind::Directory) {
+                told.push(self.put_orphan_back(pipeline, &path, &folder)?);
+                continue;
+            }
+            let files = self.storage.list(&path)?;
             let in_progress = row.is_some_and(|row| row.state != FileState::Done);
             if in_progress && !files.is_empty() {
                 continue;

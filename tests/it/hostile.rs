@@ -219,6 +219,37 @@ fn a_file_that_vanishes_before_its_claim_is_forgotten() {
 }
 
 #[test]
+fn an_inbox_that_is_away_for_a_while_loses_nothing() {
+    let project = project();
+    let daemon = project.start();
+    let rows: String = (0..600_000).map(|id| format!("{id},{id}.25\n")).collect();
+    project.drop_file("p", "big.csv", format!("id,amount\n{rows}"));
+    let inbox = project.path("data/in/p");
+    wait_for("the file to be in progress", || {
+        (daemon.scrape().metric("forebay_files_in_flight").value() > 0.5).then_some(())
+    });
+    fs::rename(&inbox, project.path("data/in/away")).unwrap();
+    wait_for("the daemon to notice", || daemon.log().contains("is its volume mounted?").then_some(()));
+    // The daemon may have made an empty inbox anew meanwhile.
+    fs::remove_dir(&inbox).ok();
+    fs::rename(project.path("data/in/away"), &inbox).unwrap();
+    daemon.wait_processed("p", 1);
+    assert_eq!(project.published("p")[0].rows(), [600_000, 600_000, 0, 0]);
+    assert!(project.quarantined("p").is_empty());
+}
+
+#[test]
+fn a_stray_file_among_the_claimed_does_not_stop_the_start() {
+    let project = project();
+    let claimed = project.inbox("p").join(".forebay/claimed");
+    fs::create_dir_all(&claimed).unwrap();
+    fs::write(claimed.join("stray.csv"), SOUND).unwrap();
+    let daemon = project.start();
+    daemon.wait_processed("p", 1);
+    assert_eq!(project.published("p")[0].input_name(), "stray.csv", "it is put back into its inbox and taken");
+}
+
+#[test]
 fn a_full_output_disk_waits_and_heals_without_an_attempt() {
     let project = project();
     let output = project.path("data/out/p");
