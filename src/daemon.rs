@@ -21,6 +21,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::{Id, JoinSet};
@@ -135,6 +136,7 @@ impl Shared {
 /// Runs the daemon on a runtime of its own and lets SIGTERM, SIGINT and SIGHUP steer it. Blocks until it has ended; a job
 /// that would not stop does not keep the process.
 pub fn start(config: Config, options: DaemonOptions, life: &Lifecycle) -> Result<(), DaemonError> {
+    raise_file_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .thread_name("forebay")
@@ -147,6 +149,16 @@ pub fn start(config: Config, options: DaemonOptions, life: &Lifecycle) -> Result
     });
     runtime.shutdown_timeout(LAST_WORDS);
     ended
+}
+
+/// Takes as many open files as the system lets us have: partitioned outputs, readers of the endpoint and the ledger share them,
+/// and the usual soft limit is from another age.
+fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let highest = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    if limit.current != limit.maximum && setrlimit(Resource::Nofile, highest).is_err() {
+        tracing::debug!(files = limit.current, "the limit of open files stays as it is");
+    }
 }
 
 /// Runs the daemon until `life` asks it to end or something it cannot live without fails.
