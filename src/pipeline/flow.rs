@@ -206,7 +206,8 @@ fn threaded(
     fail: &Fail<'_>,
 ) -> Result<(), JobError> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let permits = threads + 2;
+    // One being loaded, one being written, and a few ready, so that a row group being encoded does not stop the parsers.
+    let permits = threads + 4;
     let (give_back, spares) = sync_channel(permits);
     for _ in 0..permits {
         give_back.send(Vec::new()).map_err(|_| gone())?;
