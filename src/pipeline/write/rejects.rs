@@ -11,6 +11,9 @@ use crate::job::{JobError, OutputFile};
 /// Its name in the output directory.
 pub const FILE_NAME: &str = "rejects.parquet";
 
+/// Rejects carry their records, so they are let go of sooner than rows.
+const ROW_GROUP_ROWS: usize = 16 << 10;
+
 /// Writes rejects as they come.
 pub struct RejectWriter<'p> {
     staging: Staging<'p>,
@@ -34,7 +37,8 @@ impl<'p> RejectWriter<'p> {
             writer
         } else {
             let rows = Rows { format: RowFormat::Parquet, compression: Compression::Zstd, partition_by: Vec::new() };
-            self.writer.insert(RowWriter::new(&self.staging, FILE_NAME, &rows, frame.schema())?)
+            let writer = RowWriter::new(&self.staging, FILE_NAME, &rows, frame.schema())?;
+            self.writer.insert(writer.with_group_rows(ROW_GROUP_ROWS))
         };
         writer.write(&frame)
     }

@@ -25,6 +25,8 @@ pub struct RowWriter<'p> {
     encoder: Encoder<'p>,
     sink: Sink<'p>,
     rows: u64,
+    /// Rows that end a Parquet row group.
+    group_rows: usize,
 }
 
 enum Encoder<'p> {
@@ -54,7 +56,14 @@ impl<'p> RowWriter<'p> {
     pub fn new(staging: &Staging<'p>, name: &str, rows: &Rows, schema: &Schema) -> Result<Self, JobError> {
         let sink = staging.create(name, packing(rows))?;
         let encoder = encoder(sink.clone(), rows, schema).map_err(|error| sink.failed(&error))?;
-        Ok(Self { encoder, sink, rows: 0 })
+        Ok(Self { encoder, sink, rows: 0, group_rows: ROW_GROUP_ROWS })
+    }
+
+    /// Ends row groups after so many rows already, where rows come seldom and would wait here for most of the file.
+    #[must_use]
+    pub const fn with_group_rows(mut self, rows: usize) -> Self {
+        self.group_rows = rows;
+        self
     }
 
     /// Appends rows.
@@ -70,7 +79,7 @@ impl<'p> RowWriter<'p> {
         match &mut self.encoder {
             Encoder::Parquet { writer, pending } => {
                 pending.vstack_mut(&compact(frame)?)?;
-                let full = pending.height() >= ROW_GROUP_ROWS || pending.estimated_size() >= ROW_GROUP_BYTES;
+                let full = pending.height() >= self.group_rows || pending.estimated_size() >= ROW_GROUP_BYTES;
                 if full { write_row_group(writer, pending) } else { Ok(()) }
             }
             Encoder::Ipc(writer) => writer.write_batch(&single_chunk(frame)),
