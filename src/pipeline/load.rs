@@ -67,13 +67,13 @@ pub fn open(job: &Job, encoding: &'static Encoding) -> Result<Input, JobError> {
     };
     let fail = |error: io::Error| read_failed(&error, &seen, compression, job);
     let inflated = inflate(raw, compression, &seen).map_err(fail)?;
-    let (inflated, start) = peek(inflated, 3).map_err(fail)?;
+    let (mut inflated, start) = peek(inflated, 3).map_err(fail)?;
     if start.is_empty() {
         let tracker = Tracker { file, seen, encoding: encoding.name(), compression };
         return Err(JobError::Empty { input: Box::new(tracker.facts(job)) });
     }
     let (encoding, bom_bytes) = Encoding::for_bom(&start).unwrap_or((encoding, 0));
-    let (inflated, _) = skip(inflated, bom_bytes).map_err(fail)?;
+    inflated.read_exact(&mut vec![0; bom_bytes]).map_err(fail)?;
     let transcoded = encoding != UTF_8;
     let text = if transcoded { Box::new(decode::Decoding::new(inflated, encoding)) } else { inflated };
     let tracker = Tracker { file, seen, encoding: encoding.name(), compression };
@@ -196,12 +196,6 @@ fn peek(mut source: impl Read + Send + 'static, count: u64) -> io::Result<(Box<d
     let mut start = Vec::new();
     source.by_ref().take(count).read_to_end(&mut start)?;
     Ok((Box::new(io::Cursor::new(start.clone()).chain(source)), start))
-}
-
-fn skip(mut source: Box<dyn Read + Send>, count: usize) -> io::Result<(Box<dyn Read + Send>, Vec<u8>)> {
-    let mut skipped = vec![0; count];
-    source.read_exact(&mut skipped)?;
-    Ok((source, skipped))
 }
 
 /// Hashes and counts the very bytes that are read.

@@ -5,10 +5,11 @@ use std::fmt::Write as _;
 
 use polars::prelude::*;
 
-use super::rows::{RowWriter, file_name, refuse};
+use super::rows::{RowWriter, file_name};
 use super::sink::Staging;
 use crate::config::Rows;
 use crate::job::{JobError, OutputFile, QuarantineReason};
+use crate::pipeline::flow::query_failed;
 
 /// Partitions one file may have: each keeps a file and a row group open.
 const MAX_PARTITIONS: usize = 1000;
@@ -39,9 +40,10 @@ impl<'p> PartitionWriter<'p> {
             return Ok(());
         }
         let keys = self.rows.partition_by.clone();
-        let parts = frame.partition_by_stable(keys.iter().map(String::as_str), true).map_err(|error| refuse(&error))?;
+        let parts =
+            frame.partition_by_stable(keys.iter().map(String::as_str), true).map_err(|error| query_failed(&error))?;
         for part in parts {
-            let directory = directory(&part, &keys).map_err(|error| refuse(&error))?;
+            let directory = directory(&part, &keys).map_err(|error| query_failed(&error))?;
             check_length(&directory)?;
             let part = part.drop_many(keys.iter().map(String::as_str));
             self.writer(directory, part.schema())?.write(&part)?;

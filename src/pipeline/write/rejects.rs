@@ -2,11 +2,12 @@
 
 use polars::prelude::*;
 
-use super::rows::{RowWriter, refuse};
+use super::rows::RowWriter;
 use super::sink::Staging;
 use crate::config::{Compression, RowFormat, Rows};
 use crate::csv::Reject;
 use crate::job::{JobError, OutputFile};
+use crate::pipeline::flow::query_failed;
 
 /// Its name in the output directory.
 pub const FILE_NAME: &str = "rejects.parquet";
@@ -32,7 +33,7 @@ impl<'p> RejectWriter<'p> {
         if rejects.is_empty() {
             return Ok(());
         }
-        let frame = frame(rejects).map_err(|error| refuse(&error))?;
+        let frame = frame(rejects).map_err(|error| query_failed(&error))?;
         let writer = if let Some(writer) = &mut self.writer {
             writer
         } else {

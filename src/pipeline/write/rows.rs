@@ -9,7 +9,6 @@ use polars_arrow::io::ipc::write::default_ipc_fields;
 use super::sink::{Packing, Sink, Staging};
 use crate::config::{Compression, RowFormat, Rows};
 use crate::job::{JobError, OutputFile};
-use crate::pipeline::flow::query_failed;
 
 /// Rows gathered for one Parquet row group: large enough for good encodings, small enough to hold.
 const ROW_GROUP_ROWS: usize = 128 << 10;
@@ -191,9 +190,4 @@ pub fn write_parquet(staging: &Staging<'_>, name: &str, frame: &DataFrame) -> Re
     let mut writer = RowWriter::new(staging, name, &rows, frame.schema())?;
     writer.write(frame)?;
     writer.finish()
-}
-
-/// Returns a failed query as the job's end; see [`query_failed`].
-pub(super) fn refuse(error: &PolarsError) -> JobError {
-    query_failed(error)
 }
