@@ -1,5 +1,6 @@
 //! The outputs of one job, as files in its staging directory.
 
+pub mod parquet;
 pub mod partition;
 pub mod rejects;
 pub mod rows;

@@ -2,19 +2,14 @@
 
 use polars::io::csv::write::BatchedWriter as CsvBatchedWriter;
 use polars::io::json::BatchedWriter as NdjsonWriter;
-use polars::io::{ipc, parquet::write as parquet};
+use polars::io::ipc;
 use polars::prelude::*;
 use polars_arrow::io::ipc::write::default_ipc_fields;
 
+use super::parquet::ParquetFile;
 use super::sink::{Packing, Sink, Staging};
 use crate::config::{Compression, RowFormat, Rows};
 use crate::job::{JobError, OutputFile};
-
-/// Rows gathered for one Parquet row group: large enough for good encodings, small enough to hold.
-const ROW_GROUP_ROWS: usize = 128 << 10;
-
-/// Bytes that end a row group early: rows may be wide, and rejects carry their records.
-const ROW_GROUP_BYTES: usize = 48 << 20;
 
 /// The fast end of zstd: on numbers, higher levels cost several times the time for a few percent.
 const ZSTD_LEVEL: i32 = 1;
@@ -24,12 +19,10 @@ pub struct RowWriter<'p> {
     encoder: Encoder<'p>,
     sink: Sink<'p>,
     rows: u64,
-    /// Rows that end a Parquet row group.
-    group_rows: usize,
 }
 
 enum Encoder<'p> {
-    Parquet { writer: Box<parquet::BatchedWriter<Sink<'p>>>, pending: DataFrame },
+    Parquet(Box<ParquetFile<'p>>),
     Ipc(Box<ipc::BatchedWriter<Sink<'p>>>),
     Csv(Box<CsvBatchedWriter<Sink<'p>>>),
     Ndjson(NdjsonWriter<Sink<'p>>),
@@ -55,13 +48,15 @@ impl<'p> RowWriter<'p> {
     pub fn new(staging: &Staging<'p>, name: &str, rows: &Rows, schema: &Schema) -> Result<Self, JobError> {
         let sink = staging.create(name, packing(rows))?;
         let encoder = encoder(sink.clone(), rows, schema).map_err(|error| sink.failed(&error))?;
-        Ok(Self { encoder, sink, rows: 0, group_rows: ROW_GROUP_ROWS })
+        Ok(Self { encoder, sink, rows: 0 })
     }
 
     /// Ends row groups after so many rows already, where rows come seldom and would wait here for most of the file.
     #[must_use]
-    pub const fn with_group_rows(mut self, rows: usize) -> Self {
-        self.group_rows = rows;
+    pub fn with_group_rows(mut self, rows: usize) -> Self {
+        if let Encoder::Parquet(file) = &mut self.encoder {
+            file.set_group_rows(rows);
+        }
         self
     }
 
@@ -76,11 +71,7 @@ impl<'p> RowWriter<'p> {
 
     fn encode(&mut self, frame: &DataFrame) -> PolarsResult<()> {
         match &mut self.encoder {
-            Encoder::Parquet { writer, pending } => {
-                pending.vstack_mut(&compact(frame)?)?;
-                let full = pending.height() >= self.group_rows || pending.estimated_size() >= ROW_GROUP_BYTES;
-                if full { write_row_group(writer, pending) } else { Ok(()) }
-            }
+            Encoder::Parquet(file) => file.write(&compact(frame)?),
             Encoder::Ipc(writer) => writer.write_batch(&single_chunk(frame)),
             Encoder::Csv(writer) => writer.write_batch(&single_chunk(frame)),
             Encoder::Ndjson(writer) => writer.write_batch(&single_chunk(frame)),
@@ -95,12 +86,7 @@ impl<'p> RowWriter<'p> {
 
     fn end(&mut self) -> PolarsResult<()> {
         match &mut self.encoder {
-            Encoder::Parquet { writer, pending } => {
-                if pending.height() > 0 {
-                    write_row_group(writer, pending)?;
-                }
-                writer.finish().map(|_| ())
-            }
+            Encoder::Parquet(file) => file.finish(),
             Encoder::Ipc(writer) => writer.finish(),
             Encoder::Csv(writer) => writer.finish(),
             Encoder::Ndjson(_) => Ok(()),
@@ -111,9 +97,7 @@ impl<'p> RowWriter<'p> {
 fn encoder<'p>(sink: Sink<'p>, rows: &Rows, schema: &Schema) -> PolarsResult<Encoder<'p>> {
     Ok(match rows.format {
         RowFormat::Parquet | RowFormat::None => {
-            let writer = ParquetWriter::new(sink).with_compression(parquet_compression(rows.compression)?);
-            let writer = Box::new(writer.batched(schema)?);
-            Encoder::Parquet { writer, pending: DataFrame::empty_with_schema(schema) }
+            Encoder::Parquet(Box::new(ParquetFile::new(sink, parquet_compression(rows.compression)?, schema)?))
         }
         RowFormat::Ipc => {
             let compression = match rows.compression {
@@ -168,14 +152,6 @@ fn compact(frame: &DataFrame) -> PolarsResult<DataFrame> {
         Ok(StringChunked::from_chunk_iter(column.name().clone(), chunks).into_column())
     };
     DataFrame::new(frame.height(), frame.columns().iter().map(column).collect::<PolarsResult<_>>()?)
-}
-
-/// The writers make one group of each chunk, so there must be one.
-fn write_row_group(writer: &mut parquet::BatchedWriter<Sink<'_>>, pending: &mut DataFrame) -> PolarsResult<()> {
-    let empty = pending.clear();
-    let mut group = std::mem::replace(pending, empty);
-    group.rechunk_mut_par();
-    writer.write_batch(&group)
 }
 
 fn single_chunk(frame: &DataFrame) -> DataFrame {
