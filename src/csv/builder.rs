@@ -10,7 +10,7 @@ use polars_arrow::array::BooleanArray;
 use polars_arrow::bitmap::{Bitmap, BitmapBuilder};
 
 use super::column::{ColumnReader, Faults, Fields};
-use super::value::{self, decimal::decimal, number};
+use super::value::{self, decimal::decimal, float::float64, number};
 use crate::config::ColumnType;
 
 /// Rows whose text and index stay in the second-level cache while all their columns are read.
@@ -43,7 +43,7 @@ pub(super) fn of(reader: &ColumnReader, rows: usize) -> Box<dyn Builder + '_> {
         ColumnType::UInt(32) => numbers::<UInt32Type>(reader, rows, |text| number::unsigned(text)?.try_into().ok()),
         ColumnType::UInt(_) => numbers::<UInt64Type>(reader, rows, number::unsigned),
         ColumnType::Float32 => numbers::<Float32Type>(reader, rows, point(reader, number::float32)),
-        ColumnType::Float64 => numbers::<Float64Type>(reader, rows, point(reader, number::float64)),
+        ColumnType::Float64 => numbers::<Float64Type>(reader, rows, point(reader, float64)),
         ColumnType::Decimal { precision, scale } => {
             let (precision, scale) = (*precision, *scale);
             let parse = point(reader, move |text: &[u8]| decimal(text, precision, scale));
@@ -100,7 +100,7 @@ struct Values<'r, N, P, S> {
     parse: P,
     into_series: S,
     collected: Vec<N>,
-    validity: BitmapBuilder,
+    validity: Validity,
 }
 
 impl<'r, N, P, S> Values<'r, N, P, S>
@@ -109,8 +109,7 @@ where
     S: FnOnce(Vec<N>, Option<Bitmap>) -> PolarsResult<Series>,
 {
     fn new(reader: &'r ColumnReader, rows: usize, parse: P, into_series: S) -> Self {
-        let (collected, validity) = (Vec::with_capacity(rows), BitmapBuilder::with_capacity(rows));
-        Self { reader, parse, into_series, collected, validity }
+        Self { reader, parse, into_series, collected: Vec::with_capacity(rows), validity: Validity(None) }
     }
 }
 
@@ -127,7 +126,7 @@ where
                 None => None,
                 Some(text) => Some(parse(text)?),
             };
-            validity.push(value.is_some());
+            validity.push(value.is_some(), collected.len());
             collected.push(value.unwrap_or_default());
             Some(())
         });
@@ -135,10 +134,28 @@ where
 
     fn finish(self: Box<Self>) -> PolarsResult<Column> {
         let Self { reader, into_series, collected, validity, .. } = *self;
-        let series = into_series(collected, validity.into_opt_validity())?;
+        let series = into_series(collected, validity.0.map(BitmapBuilder::freeze))?;
         let column = reader.column();
         // Times get their name here; for every other type this changes nothing.
         Ok(series.cast(&column.kind.dtype())?.with_name(column.name.as_str().into()).into_column())
+    }
+}
+
+/// Which values are there. Most columns have no null: no bit is kept before the first.
+struct Validity(Option<BitmapBuilder>);
+
+impl Validity {
+    /// Tells whether the value behind `before` others is there.
+    #[inline]
+    fn push(&mut self, valid: bool, before: usize) {
+        if let Some(bits) = &mut self.0 {
+            bits.push(valid);
+        } else if !valid {
+            let mut bits = BitmapBuilder::with_capacity(before + TILE_ROWS);
+            bits.extend_constant(before, true);
+            bits.push(false);
+            self.0 = Some(bits);
+        }
     }
 }
 

@@ -104,8 +104,12 @@ impl ColumnReader {
     ) {
         let Some(number) = self.source.field else { return };
         let mut scratch = Vec::new();
-        for row in rows {
-            let field = fields.index.field(fields.text, row, number);
+        // Nearly every chunk is plain: then a field is its value, and nothing is null.
+        let plain = !fields.index.quoted && !self.source.column.trim && self.null_values.is_empty();
+        for (row, field) in rows.clone().zip(fields.index.fields(fields.text, rows, number)) {
+            if plain && !field.is_empty() && take(Some(field)).is_some() {
+                continue;
+            }
             let fault = match self.text(field, &mut scratch) {
                 Text::Null if self.source.column.nullable => {
                     take(None);
@@ -113,7 +117,7 @@ impl ColumnReader {
                 }
                 Text::Null => self.null_fault(),
                 Text::Value(value) => {
-                    if take(Some(value)).is_some() {
+                    if !plain && take(Some(value)).is_some() {
                         continue;
                     }
                     self.type_fault(value)

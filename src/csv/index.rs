@@ -3,8 +3,8 @@
 
 use std::ops::Range;
 
-use super::marks;
-use super::record::{Dialect, ENDLESS, QuoteFault, Scan, count_line_ends, scan};
+use super::marks::{Finder, STEP, Wanted};
+use super::record::{Dialect, ENDLESS, Fields as _, QuoteFault, Scan, count_line_ends, scan};
 use super::reject::{Reject, raw};
 use crate::job::RejectReason;
 
@@ -29,6 +29,8 @@ pub struct Index {
     pub line_count: u64,
     /// Empty lines.
     pub blank_lines: u64,
+    /// Whether any sound record has a quoted field.
+    pub quoted: bool,
     /// Start of a record so long that the file is none of records.
     pub endless: Option<u64>,
 }
@@ -42,81 +44,113 @@ impl Index {
         let valid = std::str::from_utf8(text).is_ok();
         let mut index = Self { width, ..Self::default() };
         index.reserve(text);
-        let quotes = dialect.quote.is_some_and(|quote| memchr::memchr(quote, text).is_some());
-        if !quotes && dialect.comment.is_none() {
-            index.plain(text, dialect, valid);
-            return index;
-        }
         let mut at = 0;
-        loop {
-            let told = index.ends.len();
-            match scan(text, at, true, dialect, &mut index.ends) {
-                Scan::Record { end, next, quoted } => {
-                    index.sound_record(text, at, end, told, valid);
-                    index.line_count += if quoted { count_line_ends(&text[at..end]) } else { 0 };
-                    at = next;
-                }
-                Scan::BadQuote { end, next, fault } => {
-                    index.ends.truncate(told);
-                    index.reject(text, at, end, RejectReason::BadQuote, describe(fault, at));
-                    index.line_count += count_line_ends(&text[at..end]);
-                    at = next;
-                }
-                Scan::TooLarge { end, next } => {
-                    index.ends.truncate(told);
-                    index.oversized(text, at, end, dialect);
-                    index.line_count += count_line_ends(&text[at..end]);
-                    at = next;
-                }
-                Scan::Blank { next } => {
-                    index.line_count += 1;
-                    index.blank_lines += 1;
-                    at = next;
-                }
-                Scan::Comment { next } => {
-                    index.line_count += 1;
-                    at = next;
-                }
-                // A whole chunk never asks for more: `last` is true.
-                Scan::NeedMore { .. } | Scan::End => return index,
-            }
+        while at < text.len() {
+            at = index.plain(text, at, dialect, valid);
+            at = index.scanned(text, at, dialect, valid);
         }
+        index
     }
 
-    /// The same for a text without quotes and comments: every delimiter and line end means what it says.
-    #[expect(clippy::cast_possible_truncation, reason = "a chunk is far smaller than 4 GiB: `block` sees to it")]
-    fn plain(&mut self, text: &[u8], dialect: &Dialect, valid: bool) {
-        let (mut start, mut told) = (0, 0);
-        marks::each(text, [dialect.delimiter, b'\n', b'\r'], |at| {
-            let byte = text[at];
-            if byte == dialect.delimiter {
-                self.ends.push(at as u32);
-            } else if byte == b'\n' && at > 0 && text[at - 1] == b'\r' {
-                // The second half of a CRLF: the line ended before it.
-                start = at + 1;
-            } else {
-                self.plain_record(text, start..at, told, dialect, valid);
-                start = at + 1;
+    /// Takes records from `at` on up to the first that has a quoted field or is a comment, and returns its start. Up to
+    /// there every delimiter and line end means what it says.
+    fn plain(&mut self, text: &[u8], at: usize, dialect: &Dialect, valid: bool) -> usize {
+        let wanted = Wanted::new(dialect.delimiter, dialect.quote);
+        let (mut start, mut told, mut quoted) = (at, self.ends.len(), false);
+        for (base, step) in (at..).step_by(STEP).zip(Finder::new(&text[at..], wanted)) {
+            let mut marks = step.delimiters | step.line_ends;
+            let mut line_ends = step.line_ends;
+            let mut quotes = step.quotes;
+            while line_ends != 0 {
+                let up_to = line_ends ^ (line_ends - 1);
+                quoted |= quotes & up_to != 0;
+                let end = base + line_ends.trailing_zeros() as usize;
+                if quoted || dialect.comment == Some(text[start]) {
+                    self.ends.truncate(told);
+                    return start;
+                }
+                self.tell(base, marks & up_to);
+                self.plain_record(text, start..end, told, dialect, valid);
                 told = self.ends.len();
+                start = end + 1 + usize::from(text[end] == b'\r' && text.get(end + 1) == Some(&b'\n'));
+                (marks, quotes) = (marks & !up_to, quotes & !up_to);
+                line_ends &= line_ends - 1;
             }
-        });
+            quoted |= quotes != 0;
+            self.tell(base, marks);
+        }
         if start < text.len() {
+            if quoted || dialect.comment == Some(text[start]) {
+                self.ends.truncate(told);
+                return start;
+            }
+            self.ends.field(text.len());
             self.plain_record(text, start..text.len(), told, dialect, valid);
         }
+        text.len()
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "a chunk is far smaller than 4 GiB: `block` sees to it")]
+    /// Adds the position of every bit as the end of a field.
+    fn tell(&mut self, base: usize, mut marks: u64) {
+        while marks != 0 {
+            self.ends.field(base + marks.trailing_zeros() as usize);
+            marks &= marks - 1;
+        }
+    }
+
+    /// Takes a record whose fields are already told.
     fn plain_record(&mut self, text: &[u8], record: Range<usize>, told: usize, dialect: &Dialect, valid: bool) {
         let Range { start, end } = record;
         if start == end {
+            self.ends.truncate(told);
             self.line_count += 1;
             self.blank_lines += 1;
         } else if end - start > dialect.max_record {
             self.ends.truncate(told);
             self.oversized(text, start, end, dialect);
         } else {
-            self.ends.push(end as u32);
             self.sound_record(text, start, end, told, valid);
+        }
+    }
+
+    /// Takes records from `at` on one by one, up to the first without a quoted field, and returns what is behind it.
+    fn scanned(&mut self, text: &[u8], mut at: usize, dialect: &Dialect, valid: bool) -> usize {
+        loop {
+            let told = self.ends.len();
+            match scan(text, at, true, dialect, &mut self.ends) {
+                Scan::Record { end, next, quoted } => {
+                    self.sound_record(text, at, end, told, valid);
+                    if !quoted {
+                        return next;
+                    }
+                    self.quoted = true;
+                    self.line_count += count_line_ends(&text[at..end]);
+                    at = next;
+                }
+                Scan::BadQuote { end, next, fault } => {
+                    self.ends.truncate(told);
+                    self.reject(text, at, end, RejectReason::BadQuote, describe(fault, at));
+                    self.line_count += count_line_ends(&text[at..end]);
+                    at = next;
+                }
+                Scan::TooLarge { end, next } => {
+                    self.ends.truncate(told);
+                    self.oversized(text, at, end, dialect);
+                    self.line_count += count_line_ends(&text[at..end]);
+                    at = next;
+                }
+                Scan::Blank { next } => {
+                    self.line_count += 1;
+                    self.blank_lines += 1;
+                    at = next;
+                }
+                Scan::Comment { next } => {
+                    self.line_count += 1;
+                    at = next;
+                }
+                // A whole chunk never asks for more: `last` is true.
+                Scan::NeedMore { .. } | Scan::End => return text.len(),
+            }
         }
     }
 
@@ -191,12 +225,19 @@ impl Index {
         self.starts.is_empty()
     }
 
-    /// Returns the bytes of field `column` of sound record `row`, quotes included.
-    #[must_use]
-    pub fn field<'t>(&self, text: &'t [u8], row: usize, column: usize) -> &'t [u8] {
-        let ends = &self.ends[row * self.width..];
-        let start = if column == 0 { self.starts[row] } else { ends[column - 1] + 1 };
-        &text[start as usize..ends[column] as usize]
+    /// Returns the bytes of field `column` of each of these sound records, quotes included.
+    pub fn fields<'i, 't: 'i>(
+        &'i self,
+        text: &'t [u8],
+        rows: Range<usize>,
+        column: usize,
+    ) -> impl Iterator<Item = &'t [u8]> + 'i {
+        let starts = &self.starts[rows.clone()];
+        let ends = self.ends[rows.start * self.width..rows.end * self.width].chunks_exact(self.width);
+        starts.iter().zip(ends).map(move |(record, ends)| {
+            let start = if column == 0 { *record } else { ends[column - 1] + 1 };
+            &text[start as usize..ends[column] as usize]
+        })
     }
 
     /// Returns a reject for sound record `row`, positions relative to the chunk.
@@ -240,7 +281,8 @@ mod tests {
     const DIALECT: Dialect = Dialect { delimiter: b',', quote: Some(b'"'), comment: None, max_record: 1 << 20 };
 
     fn fields(index: &Index, text: &[u8], row: usize) -> Vec<String> {
-        (0..index.width).map(|column| String::from_utf8_lossy(index.field(text, row, column)).into_owned()).collect()
+        let field = |column| index.fields(text, row..row + 1, column).next().unwrap();
+        (0..index.width).map(|column| String::from_utf8_lossy(field(column)).into_owned()).collect()
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! `decimal_comma` are applied before. The exact grammar of each type is in `docs/CSV.md`.
 
 pub mod decimal;
+pub mod float;
 pub mod number;
 pub mod time;
 

@@ -216,15 +216,25 @@ fn threaded(
     let (done_out, done_in) = sync_channel(permits);
     let chunk_in = Mutex::new(chunk_in);
     std::thread::scope(|scope| {
-        scope.spawn(move || load_chunks(&mut blocks, meter, &spares, &chunk_out));
+        named("load").spawn_scoped(scope, move || load_chunks(&mut blocks, meter, &spares, &chunk_out)).map_err(none)?;
         for _ in 0..threads {
             let (chunk_in, done_out) = (&chunk_in, done_out.clone());
-            scope.spawn(move || work_chunks(chunk_in, &done_out, work, fail));
+            named("parse").spawn_scoped(scope, move || work_chunks(chunk_in, &done_out, work, fail)).map_err(none)?;
         }
         drop(done_out);
         // Both ends move in here, so that an early return ends the threads: their next send or receive fails.
         consume_in_order(done_in, give_back, consume)
     })
+}
+
+/// Threads have the name of their stage, for whoever looks at the process.
+fn named(stage: &str) -> std::thread::Builder {
+    std::thread::Builder::new().name(stage.to_owned())
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "the shape `map_err` asks for")]
+fn none(error: std::io::Error) -> JobError {
+    JobError::Retry { reason: RetryReason::Io, message: format!("no thread to be had: {error}") }
 }
 
 /// A numbered piece of the file on its way to the workers.

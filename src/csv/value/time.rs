@@ -3,7 +3,7 @@
 //! The ISO shapes have a path of their own, since nearly every feed uses them; any other format goes through chrono.
 
 use chrono::format::{Item, Parsed, StrftimeItems, parse};
-use chrono::{DateTime, Datelike as _, LocalResult, NaiveDate, NaiveDateTime, NaiveTime, TimeZone as _, Timelike as _};
+use chrono::{DateTime, Datelike as _, LocalResult, NaiveDateTime, NaiveTime, TimeZone as _, Timelike as _};
 use chrono_tz::Tz;
 
 const MICROS_PER_DAY: i64 = 86_400_000_000;
@@ -119,13 +119,44 @@ fn nanos_of_day(time: NaiveTime) -> i64 {
     i64::from(time.num_seconds_from_midnight()) * 1_000_000_000 + i64::from(time.nanosecond())
 }
 
-/// `YYYY-MM-DD` at the start of `text`.
+/// `YYYY-MM-DD` at the start of `text`, as days since 1970-01-01.
 fn iso_date(text: &[u8]) -> Option<i32> {
-    let [y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2, ..] = *text else { return None };
-    let year = two(y1, y2)? * 100 + two(y3, y4)?;
-    let (month, day) = (two(m1, m2)?, two(d1, d2)?);
-    let date = NaiveDate::from_ymd_opt(i32::try_from(year).ok()?, month, day)?;
-    Some(date.num_days_from_ce() - DAYS_TO_EPOCH)
+    let [y1, y2, y3, y4, 0, m1, m2, 0] = digits(text.first_chunk()?, *b"0000-00-")?.map(i32::from) else { return None };
+    let (d1, d2) = (text.get(8)?.wrapping_sub(b'0'), text.get(9)?.wrapping_sub(b'0'));
+    if d1 > 9 || d2 > 9 {
+        return None;
+    }
+    days(y1 * 1000 + y2 * 100 + y3 * 10 + y4, m1 * 10 + m2, i32::from(d1) * 10 + i32::from(d2))
+}
+
+/// Returns what each byte of `text` is above `shape`: its digit where `shape` has `0`, 0 where they are the same sign.
+/// `None` if a digit is none, or a sign another.
+fn digits(text: &[u8; 8], shape: [u8; 8]) -> Option<[u8; 8]> {
+    // All at once: a digit is at most 9, so adding 0x76 does not reach the high bit; a sign allows nothing but 0.
+    let room = u64::from_le_bytes(shape.map(|byte| if byte == b'0' { 0x76 } else { 0x7f }));
+    let above = u64::from_le_bytes(*text) ^ u64::from_le_bytes(shape);
+    let wrong = (above | above.wrapping_add(room)) & u64::from_le_bytes([0x80; 8]);
+    (wrong == 0).then(|| above.to_le_bytes())
+}
+
+/// Days from 1 March of the year -400 to 1970-01-01.
+const MARCH_OF_YEAR_MINUS_400: i32 = 719_468 + 146_097;
+
+/// Returns days since 1970-01-01 of a day of the Gregorian calendar in the years 0 to 9999, if there is such a day.
+fn days(year: i32, month: i32, day: i32) -> Option<i32> {
+    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let last = match month {
+        1 | 3 | 5 | 7 | 8 | 10 | 12 => 31,
+        4 | 6 | 9 | 11 => 30,
+        2 => 28 + i32::from(leap),
+        _ => return None,
+    };
+    if !(1..=last).contains(&day) {
+        return None;
+    }
+    // Counted from 1 March of the year -400, so that a leap day is the last of its year and nothing is negative.
+    let (year, month) = if month > 2 { (year + 400, month - 3) } else { (year + 399, month + 9) };
+    Some(year * 365 + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day - 1 - MARCH_OF_YEAR_MINUS_400)
 }
 
 /// `HH:MM[:SS[.f{1,9}]]`, seconds required unless a fraction is allowed too (the ISO default).
@@ -157,12 +188,26 @@ fn fraction_nanos(digits: &[u8]) -> Option<i64> {
 
 /// Microseconds of a local `date separator time`; finer digits must be zero, since dropping them would change the value.
 fn iso_datetime(text: &[u8], separator: Option<u8>, fraction: bool) -> Option<i64> {
-    let (date, rest) = text.split_at_checked(10)?;
-    let days = i64::from(iso_date(date)?);
-    let (found, time) = rest.split_first()?;
-    let sound = separator.map_or(matches!(found, b' ' | b'T'), |wanted| *found == wanted);
-    let nanos = if sound { iso_time(time, fraction)? } else { return None };
-    (nanos % 1000 == 0).then_some(days * MICROS_PER_DAY + nanos / 1000)
+    let days = i64::from(iso_date(text)?);
+    let (found, time) = text.get(10..)?.split_first()?;
+    if !separator.map_or(matches!(found, b' ' | b'T'), |wanted| *found == wanted) {
+        return None;
+    }
+    let micros = match time.as_array() {
+        Some(whole) => i64::from(whole_seconds(whole)?) * 1_000_000,
+        None => {
+            let nanos = iso_time(time, fraction)?;
+            if nanos % 1000 == 0 { nanos / 1000 } else { return None }
+        }
+    };
+    Some(days * MICROS_PER_DAY + micros)
+}
+
+/// `HH:MM:SS` in seconds.
+fn whole_seconds(text: &[u8; 8]) -> Option<i32> {
+    let [h1, h2, _, m1, m2, _, s1, s2] = digits(text, *b"00:00:00")?.map(i32::from);
+    let (hour, minute, second) = (h1 * 10 + h2, m1 * 10 + m2, s1 * 10 + s2);
+    (hour <= 23 && minute <= 59 && second <= 59).then_some(hour * 3600 + minute * 60 + second)
 }
 
 fn two(tens: u8, ones: u8) -> Option<u32> {
@@ -173,6 +218,7 @@ fn two(tens: u8, ones: u8) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use chrono::NaiveDate;
     use proptest::prelude::*;
 
     fn datetime(format: Option<&str>, text: &str) -> Option<i64> {
@@ -232,6 +278,22 @@ mod tests {
         assert_eq!(iso.time(b"24:00:00"), None);
         assert_eq!(TimeReader::new(Some("%d.%m.%y"), None).date(b"02.01.70"), Some(1));
         assert_eq!(TimeReader::new(Some("%H%M"), None).time(b"0001"), Some(60_000_000_000));
+    }
+
+    #[test]
+    fn every_day_of_ten_thousand_years_is_counted_once() {
+        let mut expected = days(0, 1, 1).unwrap();
+        assert_eq!(days(1970, 1, 1), Some(0));
+        for year in 0..10_000 {
+            for month in 0..15 {
+                for day in 0..34 {
+                    let exists = NaiveDate::from_ymd_opt(year, month, day).is_some();
+                    let (month, day) = (month.cast_signed(), day.cast_signed());
+                    assert_eq!(days(year, month, day), exists.then_some(expected), "{year}-{month}-{day}");
+                    expected += i32::from(exists);
+                }
+            }
+        }
     }
 
     proptest! {

@@ -7,11 +7,13 @@ pub mod encode;
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::LazyLock;
 use std::sync::mpsc::{Receiver, sync_channel};
 
 use polars::io::parquet::write::BatchedWriter;
 use polars::prelude::*;
 use polars_parquet::write::{ParquetType, Version, WriteOptions};
+use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use super::sink::Sink;
 use encode::Pages;
@@ -30,6 +32,12 @@ const GROUPS_IN_FLIGHT: usize = 2;
 
 /// Larger than the plain values of one group: a column of a group is one page.
 const PAGE_BYTES: usize = 4 << 20;
+
+/// Threads for encoding, one per core; `None` if the system has none to give, and every writer encodes on its own.
+///
+/// Not those of Polars: a rule waiting for its turn behind a row group would stop the parsing.
+static ENCODERS: LazyLock<Option<ThreadPool>> =
+    LazyLock::new(|| ThreadPoolBuilder::new().thread_name(|_| "encode".to_owned()).build().ok());
 
 /// A Parquet file while it is written.
 pub struct ParquetFile<'p> {
@@ -93,8 +101,10 @@ impl<'p> ParquetFile<'p> {
     fn end_group(&mut self) -> PolarsResult<()> {
         let empty = self.pending.clear();
         let group = std::mem::replace(&mut self.pending, empty);
-        if group.height() >= SHARED_ROWS {
-            self.in_flight.push_back(self.share(group));
+        if group.height() >= SHARED_ROWS
+            && let Some(encoders) = ENCODERS.as_ref()
+        {
+            self.in_flight.push_back(self.share(group, encoders));
             return Ok(());
         }
         while !self.in_flight.is_empty() {
@@ -108,12 +118,12 @@ impl<'p> ParquetFile<'p> {
     }
 
     /// Hands every column of a group to whatever thread is free.
-    fn share(&self, group: DataFrame) -> Group {
+    fn share(&self, group: DataFrame, encoders: &ThreadPool) -> Group {
         let rows = group.height() as u64;
         let columns = group.into_columns().into_iter().zip(&self.fields).map(|(column, kind)| {
             let (answer, answered) = sync_channel(1);
             let (kind, options) = (kind.clone(), self.options);
-            rayon::spawn_fifo(move || {
+            encoders.spawn_fifo(move || {
                 // A panic must answer too, and must not end the process.
                 let encoded = catch_unwind(AssertUnwindSafe(|| encode::column(&column, &kind, options)));
                 drop(column);
