@@ -59,11 +59,10 @@ impl Index {
         let (mut start, mut told, mut quoted) = (at, self.ends.len(), false);
         for (base, step) in (at..).step_by(STEP).zip(Finder::new(&text[at..], wanted)) {
             let mut marks = step.delimiters | step.line_ends;
-            let mut line_ends = step.line_ends;
-            let mut quotes = step.quotes;
+            let (mut line_ends, mut opening) = (step.line_ends, step.quotes);
             while line_ends != 0 {
                 let up_to = line_ends ^ (line_ends - 1);
-                quoted |= quotes & up_to != 0;
+                quoted |= opening & up_to != 0;
                 let end = base + line_ends.trailing_zeros() as usize;
                 if quoted || dialect.comment == Some(text[start]) {
                     self.ends.truncate(told);
@@ -73,10 +72,10 @@ impl Index {
                 self.plain_record(text, start..end, told, dialect, valid);
                 told = self.ends.len();
                 start = end + 1 + usize::from(text[end] == b'\r' && text.get(end + 1) == Some(&b'\n'));
-                (marks, quotes) = (marks & !up_to, quotes & !up_to);
+                (marks, opening) = (marks & !up_to, opening & !up_to);
                 line_ends &= line_ends - 1;
             }
-            quoted |= quotes != 0;
+            quoted |= opening != 0;
             self.tell(base, marks);
         }
         if start < text.len() {

@@ -54,9 +54,11 @@ impl<'t> Finder<'t> {
     fn marks(&mut self, step: &[u8; STEP], known: u64) -> Marks {
         let (quarters, _) = step.as_chunks::<16>();
         let bits = |wanted: u8x16| {
-            quarters.iter().rev().fold(0, |bits, quarter| {
-                bits << 16 | u64::from(u8x16::new(*quarter).simd_eq(wanted).to_bitmask())
-            }) & known
+            quarters
+                .iter()
+                .rev()
+                .fold(0, |bits, quarter| bits << 16 | u64::from(u8x16::new(*quarter).simd_eq(wanted).to_bitmask()))
+                & known
         };
         let (lf, cr) = (bits(u8x16::splat(b'\n')), bits(u8x16::splat(b'\r')));
         let delimiters = bits(self.wanted.delimiter);

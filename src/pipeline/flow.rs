@@ -216,7 +216,9 @@ fn threaded(
     let (done_out, done_in) = sync_channel(permits);
     let chunk_in = Mutex::new(chunk_in);
     std::thread::scope(|scope| {
-        named("load").spawn_scoped(scope, move || load_chunks(&mut blocks, meter, &spares, &chunk_out)).map_err(none)?;
+        named("load")
+            .spawn_scoped(scope, move || load_chunks(&mut blocks, meter, &spares, &chunk_out))
+            .map_err(none)?;
         for _ in 0..threads {
             let (chunk_in, done_out) = (&chunk_in, done_out.clone());
             named("parse").spawn_scoped(scope, move || work_chunks(chunk_in, &done_out, work, fail)).map_err(none)?;

@@ -91,7 +91,6 @@ const fn all_digits(word: u64) -> bool {
 }
 
 /// Returns the number of eight ASCII digits, the first one in the lowest byte: pairs, then fours, then all.
-#[expect(clippy::cast_possible_truncation, reason = "below 10^8")]
 const fn eight_digits(word: u64) -> u32 {
     let pairs = (word & each_byte(0x0f)).wrapping_mul(10 << 8 | 1) >> 8;
     let fours = (pairs & 0x00ff_00ff_00ff_00ff).wrapping_mul(100 << 16 | 1) >> 16;

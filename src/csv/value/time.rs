@@ -121,7 +121,9 @@ fn nanos_of_day(time: NaiveTime) -> i64 {
 
 /// `YYYY-MM-DD` at the start of `text`, as days since 1970-01-01.
 fn iso_date(text: &[u8]) -> Option<i32> {
-    let [y1, y2, y3, y4, 0, m1, m2, 0] = digits(text.first_chunk()?, *b"0000-00-")?.map(i32::from) else { return None };
+    let [y1, y2, y3, y4, 0, m1, m2, 0] = digits(*text.first_chunk()?, *b"0000-00-")?.map(i32::from) else {
+        return None;
+    };
     let (d1, d2) = (text.get(8)?.wrapping_sub(b'0'), text.get(9)?.wrapping_sub(b'0'));
     if d1 > 9 || d2 > 9 {
         return None;
@@ -131,10 +133,10 @@ fn iso_date(text: &[u8]) -> Option<i32> {
 
 /// Returns what each byte of `text` is above `shape`: its digit where `shape` has `0`, 0 where they are the same sign.
 /// `None` if a digit is none, or a sign another.
-fn digits(text: &[u8; 8], shape: [u8; 8]) -> Option<[u8; 8]> {
+fn digits(text: [u8; 8], shape: [u8; 8]) -> Option<[u8; 8]> {
     // All at once: a digit is at most 9, so adding 0x76 does not reach the high bit; a sign allows nothing but 0.
     let room = u64::from_le_bytes(shape.map(|byte| if byte == b'0' { 0x76 } else { 0x7f }));
-    let above = u64::from_le_bytes(*text) ^ u64::from_le_bytes(shape);
+    let above = u64::from_le_bytes(text) ^ u64::from_le_bytes(shape);
     let wrong = (above | above.wrapping_add(room)) & u64::from_le_bytes([0x80; 8]);
     (wrong == 0).then(|| above.to_le_bytes())
 }
@@ -193,18 +195,17 @@ fn iso_datetime(text: &[u8], separator: Option<u8>, fraction: bool) -> Option<i6
     if !separator.map_or(matches!(found, b' ' | b'T'), |wanted| *found == wanted) {
         return None;
     }
-    let micros = match time.as_array() {
-        Some(whole) => i64::from(whole_seconds(whole)?) * 1_000_000,
-        None => {
-            let nanos = iso_time(time, fraction)?;
-            if nanos % 1000 == 0 { nanos / 1000 } else { return None }
-        }
+    let micros = if let Some(whole) = time.as_array() {
+        i64::from(whole_seconds(*whole)?) * 1_000_000
+    } else {
+        let nanos = iso_time(time, fraction)?;
+        if nanos % 1000 == 0 { nanos / 1000 } else { return None }
     };
     Some(days * MICROS_PER_DAY + micros)
 }
 
 /// `HH:MM:SS` in seconds.
-fn whole_seconds(text: &[u8; 8]) -> Option<i32> {
+fn whole_seconds(text: [u8; 8]) -> Option<i32> {
     let [h1, h2, _, m1, m2, _, s1, s2] = digits(text, *b"00:00:00")?.map(i32::from);
     let (hour, minute, second) = (h1 * 10 + h2, m1 * 10 + m2, s1 * 10 + s2);
     (hour <= 23 && minute <= 59 && second <= 59).then_some(hour * 3600 + minute * 60 + second)

@@ -1,8 +1,8 @@
 //! Clean rows in the format of `rows.format`.
 
 use polars::io::csv::write::BatchedWriter as CsvBatchedWriter;
-use polars::io::json::BatchedWriter as NdjsonWriter;
 use polars::io::ipc;
+use polars::io::json::BatchedWriter as NdjsonWriter;
 use polars::prelude::*;
 use polars_arrow::io::ipc::write::default_ipc_fields;
 

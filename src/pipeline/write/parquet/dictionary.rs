@@ -3,85 +3,93 @@
 //! Polars' writer never makes one for floats, and decides for the rest by an estimate of its own that costs as much as
 //! trying. Money, counts, codes and coordinates repeat: their indices are an eighth of the bytes the compressor would see.
 
-use polars_arrow::array::{Array, DictionaryArray, PrimitiveArray};
-use polars_arrow::bitmap::Bitmap;
+use polars_arrow::array::{ArrayRef, DictionaryArray, PrimitiveArray};
+use polars_arrow::bitmap::BitmapBuilder;
 use polars_arrow::datatypes::{ArrowDataType, IntegerType, PhysicalType};
 use polars_arrow::types::{NativeType, PrimitiveType};
 
-/// The share of its plain size below which a column of floats is stored as a dictionary. Their mantissas hardly compress.
-const WORTH_FLOATS: f64 = 0.75;
+/// Percent of its plain size up to which a column of floats is stored as a dictionary. Their mantissas hardly compress.
+const WORTH_FLOATS: usize = 75;
 
 /// The same for integers and times: neighbours are alike, so their plain bytes compress well.
-const WORTH_INTEGERS: f64 = 0.5;
+const WORTH_INTEGERS: usize = 50;
 
-/// Returns whether [`of`] decides about columns of this kind. 8 and 16 bits are left to Polars' direct table.
-#[must_use]
-pub const fn judges(kind: PrimitiveType) -> bool {
-    matches!(
-        kind,
-        PrimitiveType::Int32
-            | PrimitiveType::UInt32
-            | PrimitiveType::Int64
-            | PrimitiveType::UInt64
-            | PrimitiveType::Float32
-            | PrimitiveType::Float64
-    )
+/// How a column is stored.
+pub enum Choice {
+    /// As this dictionary and its indices.
+    Dictionary(DictionaryArray<u32>),
+    /// As it is: a dictionary would not pay.
+    Plain,
+    /// As Polars' writer thinks best: it is none of the columns judged here.
+    Unjudged,
 }
 
-/// Returns `array` as a dictionary if that is worth it; `None` leaves it as it is.
+/// Chooses for a column, given in pieces. Judged are numbers and times of 32 and 64 bits; for 8 and 16, Polars has a direct
+/// table, and for text its views make a good dictionary.
+#[expect(clippy::wildcard_enum_match_arm, reason = "every other type is left to Polars")]
 #[must_use]
-pub fn of(array: &dyn Array) -> Option<DictionaryArray<u32>> {
-    let PhysicalType::Primitive(kind) = array.dtype().to_physical_type() else { return None };
-    match kind {
-        PrimitiveType::Int32 => numbers::<i32>(array, WORTH_INTEGERS, |value| u64::from(value.cast_unsigned())),
-        PrimitiveType::UInt32 => numbers::<u32>(array, WORTH_INTEGERS, u64::from),
-        PrimitiveType::Int64 => numbers::<i64>(array, WORTH_INTEGERS, i64::cast_unsigned),
-        PrimitiveType::UInt64 => numbers::<u64>(array, WORTH_INTEGERS, |value| value),
+pub fn choose(pieces: &[ArrayRef]) -> Choice {
+    let kind = pieces.first().map(|piece| piece.dtype().to_physical_type());
+    let Some(PhysicalType::Primitive(kind)) = kind else { return Choice::Unjudged };
+    let dictionary = match kind {
+        PrimitiveType::Int32 => numbers::<i32>(pieces, WORTH_INTEGERS, |value| u64::from(value.cast_unsigned())),
+        PrimitiveType::UInt32 => numbers::<u32>(pieces, WORTH_INTEGERS, u64::from),
+        PrimitiveType::Int64 => numbers::<i64>(pieces, WORTH_INTEGERS, i64::cast_unsigned),
+        PrimitiveType::UInt64 => numbers::<u64>(pieces, WORTH_INTEGERS, |value| value),
         // By their bits: 0.0 and -0.0 are two values, and a NaN is itself.
-        PrimitiveType::Float32 => numbers::<f32>(array, WORTH_FLOATS, |value| u64::from(value.to_bits())),
-        PrimitiveType::Float64 => numbers::<f64>(array, WORTH_FLOATS, f64::to_bits),
-        _ => None,
-    }
+        PrimitiveType::Float32 => numbers::<f32>(pieces, WORTH_FLOATS, |value| u64::from(value.to_bits())),
+        PrimitiveType::Float64 => numbers::<f64>(pieces, WORTH_FLOATS, f64::to_bits),
+        _ => return Choice::Unjudged,
+    };
+    dictionary.map_or(Choice::Plain, Choice::Dictionary)
 }
 
-fn numbers<T: NativeType>(array: &dyn Array, worth: f64, bits: impl Fn(T) -> u64 + Copy) -> Option<DictionaryArray<u32>> {
-    let array = array.as_any().downcast_ref::<PrimitiveArray<T>>()?;
-    let most = most_distinct(array.len(), size_of::<T>(), worth);
-    let (keys, distinct) = index(array.values(), array.validity(), most, bits)?;
-    let values = PrimitiveArray::new(array.dtype().clone(), distinct.into(), None);
-    let keys = PrimitiveArray::new(ArrowDataType::UInt32, keys.into(), array.validity().cloned());
-    let dtype = ArrowDataType::Dictionary(IntegerType::UInt32, Box::new(array.dtype().clone()), false);
+fn numbers<T: NativeType>(
+    pieces: &[ArrayRef],
+    worth: usize,
+    bits: impl Fn(T) -> u64 + Copy,
+) -> Option<DictionaryArray<u32>> {
+    let rows = pieces.iter().map(|piece| piece.len()).sum();
+    let mut table = Table::new(most_distinct(rows, size_of::<T>(), worth));
+    let mut keys = Vec::with_capacity(rows);
+    let mut valid = BitmapBuilder::new();
+    for piece in pieces {
+        let piece = piece.as_any().downcast_ref::<PrimitiveArray<T>>()?;
+        match piece.validity().filter(|validity| validity.unset_bits() > 0) {
+            None => {
+                valid.extend_constant(piece.len(), true);
+                for value in piece.values().iter() {
+                    keys.push(table.index(*value, bits)?);
+                }
+            }
+            Some(validity) => {
+                valid.extend_from_bitmap(validity);
+                for (value, valid) in piece.values().iter().zip(validity) {
+                    keys.push(if valid { table.index(*value, bits)? } else { 0 });
+                }
+            }
+        }
+    }
+    if table.distinct.is_empty() {
+        return None;
+    }
+    let dtype = pieces.first()?.dtype();
+    let values = PrimitiveArray::new(dtype.clone(), table.distinct.into(), None);
+    let keys = PrimitiveArray::new(ArrowDataType::UInt32, keys.into(), valid.into_opt_validity());
+    let dtype = ArrowDataType::Dictionary(IntegerType::UInt32, Box::new(dtype.clone()), false);
     DictionaryArray::try_new(dtype, keys, values.boxed()).ok()
 }
 
-/// Returns the most distinct values with which `rows` indices and a dictionary stay below `worth` of the plain bytes.
-fn most_distinct(rows: usize, width: usize, worth: f64) -> usize {
+/// Returns the most distinct values with which `rows` indices and a dictionary stay below `worth` percent of the
+/// plain bytes.
+fn most_distinct(rows: usize, width: usize, worth: usize) -> usize {
     let bytes = |distinct: usize| distinct * width + rows * (usize::BITS - distinct.leading_zeros()) as usize / 8;
     let (mut low, mut high) = (0, rows);
     while low < high {
         let middle = (low + high).div_ceil(2);
-        if bytes(middle) as f64 <= worth * (rows * width) as f64 { low = middle } else { high = middle - 1 }
+        if bytes(middle) * 100 <= worth * rows * width { low = middle } else { high = middle - 1 }
     }
     low
-}
-
-/// Returns the index of every value in the list of distinct values, in order of first appearance; `None` if there are more
-/// than `most`, or none at all. A null has index 0.
-fn index<T: NativeType>(
-    values: &[T],
-    validity: Option<&Bitmap>,
-    most: usize,
-    bits: impl Fn(T) -> u64 + Copy,
-) -> Option<(Vec<u32>, Vec<T>)> {
-    let mut table = Table::new(most);
-    let keys: Option<Vec<u32>> = match validity {
-        None => values.iter().map(|value| table.index(*value, bits)).collect(),
-        Some(validity) => {
-            let indices = values.iter().zip(validity);
-            indices.map(|(value, valid)| if valid { table.index(*value, bits) } else { Some(0) }).collect()
-        }
-    };
-    if table.distinct.is_empty() { None } else { Some((keys?, table.distinct)) }
 }
 
 /// An open-addressing hash table from a value to its index. It starts small and grows, so that the table of a column with
@@ -98,27 +106,36 @@ impl<T: Copy> Table<T> {
         Self { slots: vec![0; 256], distinct: Vec::new(), most }
     }
 
+    /// Returns the index of `value` in the list of distinct values, in order of first appearance; `None` if there are too
+    /// many of them.
     #[expect(clippy::cast_possible_truncation, reason = "a row group has far fewer than 2^32 rows")]
+    #[inline]
     fn index(&mut self, value: T, bits: impl Fn(T) -> u64 + Copy) -> Option<u32> {
         let mut slot = self.first_slot(bits(value));
         loop {
             let found = self.slots.get_mut(slot)?;
             if *found == 0 {
-                if self.distinct.len() >= self.most {
-                    return None;
-                }
-                self.distinct.push(value);
-                *found = self.distinct.len() as u32;
-                if self.distinct.len() * 2 > self.slots.len() {
-                    self.grow(bits);
-                }
-                return Some(self.distinct.len() as u32 - 1);
+                *found = self.distinct.len() as u32 + 1;
+                return self.add(value, bits);
             }
             if bits(*self.distinct.get(*found as usize - 1)?) == bits(value) {
                 return Some(*found - 1);
             }
             slot = (slot + 1) & (self.slots.len() - 1);
         }
+    }
+
+    /// Appends a distinct value, whose slot is taken already.
+    #[expect(clippy::cast_possible_truncation, reason = "a row group has far fewer than 2^32 rows")]
+    fn add(&mut self, value: T, bits: impl Fn(T) -> u64 + Copy) -> Option<u32> {
+        if self.distinct.len() >= self.most {
+            return None;
+        }
+        self.distinct.push(value);
+        if self.distinct.len() * 2 > self.slots.len() {
+            self.grow(bits);
+        }
+        Some(self.distinct.len() as u32 - 1)
     }
 
     /// Fibonacci hashing: the high bits of the product depend on every bit of the value.
@@ -139,6 +156,68 @@ impl<T: Copy> Table<T> {
             }
             if let Some(free) = self.slots.get_mut(slot) {
                 *free = number;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use polars_arrow::array::Float64Array;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn floats(values: &[Option<f64>]) -> ArrayRef {
+        Float64Array::from(values).boxed()
+    }
+
+    /// The values a reader of the dictionary sees, by their bits.
+    fn read(dictionary: &DictionaryArray<u32>) -> Vec<Option<u64>> {
+        let values = dictionary.values().as_any().downcast_ref::<Float64Array>().unwrap();
+        dictionary.keys().iter().map(|key| key.map(|key| values.value(*key as usize).to_bits())).collect()
+    }
+
+    fn of(pieces: &[ArrayRef]) -> Option<DictionaryArray<u32>> {
+        match choose(pieces) {
+            Choice::Dictionary(dictionary) => Some(dictionary),
+            Choice::Plain | Choice::Unjudged => None,
+        }
+    }
+
+    #[test]
+    fn values_that_repeat_are_kept_once_each_by_their_bits() {
+        let values = [Some(0.5), None, Some(-0.0), Some(0.0), Some(0.5), Some(f64::NAN)].repeat(100);
+        let dictionary = of(&[floats(&values), floats(&values)]).unwrap();
+        assert_eq!(dictionary.values().len(), 4);
+        let expected: Vec<_> = values.iter().chain(&values).map(|value| value.map(f64::to_bits)).collect();
+        assert_eq!(read(&dictionary), expected);
+    }
+
+    #[test]
+    fn values_that_hardly_repeat_and_columns_of_nulls_are_left_alone() {
+        let distinct: Vec<_> = (0..10_000).map(|n| Some(f64::from(n))).collect();
+        assert!(of(&[floats(&distinct)]).is_none());
+        assert!(of(&[floats(&[None; 100])]).is_none());
+        assert!(of(&[]).is_none());
+    }
+
+    #[test]
+    fn a_dictionary_is_only_as_large_as_it_pays() {
+        // 16-bit indices are a quarter of 8-byte values: the rest of the half may be distinct values.
+        let most = most_distinct(1 << 17, 8, 50);
+        assert!((30_000..33_000).contains(&most), "{most}");
+        assert_eq!(most_distinct(0, 8, 50), 0);
+    }
+
+    proptest! {
+        #[test]
+        fn every_value_is_read_back(numbers in prop::collection::vec(prop::option::of(0_u16..2000), 1..5000)) {
+            let values: Vec<_> = numbers.iter().map(|number| number.map(|number| f64::from(number) * 0.01)).collect();
+            let (first, second) = values.split_at(values.len() / 2);
+            if let Some(dictionary) = of(&[floats(first), floats(second)]) {
+                let expected: Vec<_> = values.iter().map(|value| value.map(f64::to_bits)).collect();
+                prop_assert_eq!(read(&dictionary), expected);
             }
         }
     }
