@@ -117,6 +117,12 @@ impl<R: Read> Blocks<R> {
                 }
                 Scan::BadQuote { .. } => head.fault = Some("a quote in it is not closed".to_owned()),
                 Scan::TooLarge { end, .. } => head.fault = Some(too_large(end, self.dialect.max_record)),
+                // However long it is, and the last line or not.
+                Scan::NeedMore { comment: true, .. } => {
+                    head.lines += 1;
+                    let next = self.find_line_end()?.map_or(0, |(_, next)| next);
+                    self.consume(next);
+                }
                 Scan::NeedMore { .. } if self.hopeless() => {
                     head.fault = Some(format!("it is longer than csv.max_record_bytes ({})", self.dialect.max_record));
                 }
@@ -207,7 +213,8 @@ impl<R: Read> Blocks<R> {
         let Scan::NeedMore { mut resume, comment } = scan(self.text(), 0, false, &self.dialect, &mut ()) else {
             return Err(io::Error::other("the record skipped is not oversized").into());
         };
-        let raw = self.text()[..resume.min(RAW_CAP)].to_vec();
+        let mut raw = Vec::new();
+        keep(&mut raw, &self.text()[..resume]);
         let inner_lines = if comment { 0 } else { count_line_ends(&self.text()[..resume]) };
         loop {
             if let Some((end, next)) = line_end(self.text(), resume, self.ended) {
@@ -215,13 +222,15 @@ impl<R: Read> Blocks<R> {
                 if length > limit && !comment {
                     return Err(BlockError::Endless { offset: start, limit });
                 }
+                keep(&mut raw, &self.text()[resume..end]);
                 self.consume(next);
                 let reject = (!comment).then(|| self.oversized_reject(length, raw));
                 return Ok(Oversized { reject, lines: inner_lines + 1 });
             }
             // Only a final CR, perhaps half of a CRLF, is still needed.
-            let keep = usize::from(self.text().last() == Some(&b'\r'));
-            self.consume(self.text().len() - keep);
+            let sure = self.text().len() - usize::from(self.text().last() == Some(&b'\r'));
+            keep(&mut raw, &self.text()[resume..sure]);
+            self.consume(sure);
             resume = 0;
             if self.offset - start > limit as u64 && !comment {
                 return Err(BlockError::Endless { offset: start, limit });
@@ -257,7 +266,7 @@ impl<R: Read> Blocks<R> {
             }
             let sure = self.text().len() - usize::from(self.text().last() == Some(&b'\r'));
             self.consume(sure);
-            self.fill(self.text().len() + 1)?;
+            self.fill(self.text().len() + self.block)?;
         }
     }
 
@@ -282,6 +291,12 @@ impl<R: Read> Blocks<R> {
         }
         Ok(())
     }
+}
+
+/// Appends to the bytes of a record that a reject shows, as long as there is room: however the record was cut by reads.
+fn keep(raw: &mut Vec<u8>, more: &[u8]) {
+    let room = RAW_CAP.saturating_sub(raw.len());
+    raw.extend_from_slice(&more[..more.len().min(room)]);
 }
 
 #[cfg(test)]
@@ -324,6 +339,7 @@ mod tests {
             let rejects: Vec<_> = all.iter().filter_map(|chunk| chunk.oversized.as_ref()).collect();
             assert_eq!(rejects.len(), 1, "block {block}");
             assert_eq!(rejects[0].reject.as_ref().unwrap().detail, "100 bytes, csv.max_record_bytes is 10");
+            assert_eq!(rejects[0].reject.as_ref().unwrap().raw, [b'x'; 100], "block {block}");
             assert_eq!(all.last().unwrap().text, b"c,d\n");
         }
     }
@@ -345,6 +361,19 @@ mod tests {
             assert_eq!(head.header.as_deref(), Some(b"\"a\nb\",c".as_slice()), "block {block}");
             assert_eq!((head.lines, head.blank_lines, head.ends.as_slice()), (6, 1, [5, 7].as_slice()));
             assert_eq!(blocks.next_chunk(Vec::new()).unwrap().unwrap().text, b"1,2\n");
+        }
+    }
+
+    #[test]
+    fn a_comment_before_the_header_may_be_of_any_length() {
+        for end in ["\n", "\r\n", ""] {
+            let text = format!("#{}{end}a,b\n", "x".repeat(100));
+            for block in 1..200 {
+                let mut blocks = Blocks::new(text.as_bytes(), dialect(9), block, 0);
+                let head = blocks.head(0, true).unwrap();
+                let header = (!end.is_empty()).then_some(b"a,b".as_slice());
+                assert_eq!((head.header.as_deref(), head.fault), (header, None), "block {block}, {end:?}");
+            }
         }
     }
 
