@@ -1,0 +1,94 @@
+"""The real daemon on a folder of its own, looked at from outside."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+import prepare
+
+PATIENCE = 900.0
+
+
+class Daemon:
+    """`forebay run`, from ready to stopped; stopped in any case at the end of a `with` block."""
+
+    def __init__(self, binary: Path, folder: Path, *options: str) -> None:
+        # A log level that is off says no address, so the port is chosen here.
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.address = f"127.0.0.1:{free.getsockname()[1]}"
+        self.folder = folder
+        self.inbox = folder / "data" / "in" / "taxi"
+        self.output = folder / "data" / "out" / "taxi"
+        self.log = folder / "log.json"
+        config = prepare.config(folder, listen=self.address)
+        command = [binary, "run", "-c", config, "--log-format", "json", *options]
+        with open(self.log, "w") as log:
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log)
+        try:
+            self.wait("it to be ready", self.ready)
+        except BaseException:
+            self.process.kill()
+            raise
+
+    def __enter__(self) -> "Daemon":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Ends it, as an operator would."""
+        self.process.send_signal(signal.SIGTERM)
+        if self.process.wait() != 0:
+            sys.exit(f"the daemon ended with {self.process.returncode}:\n{self.tail()}")
+
+    def get(self, path: str) -> str:
+        """Returns the body of a page."""
+        with urllib.request.urlopen(f"http://{self.address}{path}", timeout=30) as answer:
+            return answer.read().decode()
+
+    def ready(self) -> bool:
+        try:
+            return bool(self.get("/-/ready"))
+        except OSError:
+            return False
+
+    def processed(self) -> dict[str, int]:
+        """Returns how many files reached which outcome."""
+        pattern = r'^forebay_files_processed_total\{.*outcome="(\w+)".*\} (\d+)'
+        return {outcome: int(count) for outcome, count in re.findall(pattern, self.get("/metrics"), re.MULTILINE)}
+
+    def published(self) -> list[Path]:
+        """Returns the manifests there are."""
+        return list(self.output.glob("*/*/_manifest.json"))
+
+    def wait(self, what: str, condition: Callable[[], object], pause: float = 0.05) -> None:
+        """Waits until `condition` is true, and stops if the daemon ends or nothing happens for too long."""
+        end = time.monotonic() + PATIENCE
+        while not condition():
+            if self.process.poll() is not None:
+                sys.exit(f"waited for {what}, but the daemon ended with {self.process.returncode}:\n{self.tail()}")
+            if time.monotonic() > end:
+                sys.exit(f"waited {PATIENCE:.0f} s for {what}:\n{self.tail()}")
+            time.sleep(pause)
+
+    def tail(self) -> str:
+        return "\n".join(self.log.read_text().splitlines()[-20:])
+
+    def cpu(self) -> float:
+        """Returns the CPU seconds it has used."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def peak_rss(self) -> int:
+        """Returns the highest resident memory it had, in bytes."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) * 1024

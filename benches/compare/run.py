@@ -1,0 +1,47 @@
+#!/usr/bin/env python3
+"""Compares forebay with DuckDB and Polars for Python, and measures forebay alone: one command, one table.
+
+    python3 benches/compare/run.py [--what job|reader|dirty|scaling|small|telemetry] [--rows N] [--rounds N] ...
+
+  job        the whole job: 19 typed columns, a derived one, four rules, Parquet (zstd level 1 for all), an hourly
+             aggregate, everything synced to disk. Fails if the three do not agree on every row and on the aggregate
+  reader     reading alone: every typed column in memory
+  dirty      forebay on a sound file and on one with 1 % broken records
+  scaling    forebay on 1, 2, 4 and 8 GB (--gigabytes); each file is deleted when it is done
+  small      the daemon and many small files (--files of 100 rows each): files per second, and each published once
+  telemetry  what logging and a scrape per second add to the whole job
+
+Builds what it needs, installs the others below target/compare, makes the data there, and leaves only those three behind
+(rm -r target/compare). Results are Markdown on stdout. Needs Python 3.11, cargo, and for the data ../shared.
+"""
+
+import sys
+import tempfile
+from pathlib import Path
+
+if sys.version_info < (3, 11):
+    sys.exit("Python 3.11 or newer is needed")
+
+import dirty
+import job
+import reader
+import scaling
+import small
+import telemetry
+from measure import machine
+from options import parse
+from prepare import WORK
+
+MODES = {"job": job, "reader": reader, "dirty": dirty, "scaling": scaling, "small": small, "telemetry": telemetry}
+
+
+def main() -> None:
+    what, options = parse(__doc__, list(MODES))
+    WORK.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="run-", dir=WORK) as folder:
+        result = MODES[what].main(options, Path(folder))
+    print(f"{machine(options.threads)}\n\n{result}")
+
+
+if __name__ == "__main__":
+    main()
