@@ -75,7 +75,7 @@ impl Parser {
         if !faults.is_empty() {
             let kept: Vec<_> = (0..index.len()).filter(|row| !faults.contains_key(row)).collect();
             let mask: BooleanChunked = (0..index.len()).map(|row| !faults.contains_key(&row)).collect();
-            frame = frame.filter(&mask)?;
+            frame = frame.filter_seq(&mask)?;
             rows = Some(kept);
         }
         for (row, fault) in faults {

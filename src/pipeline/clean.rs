@@ -1,4 +1,7 @@
 //! Derived columns and rules over one batch.
+//!
+//! Always on the thread that parsed it: the threads are busy with other batches already, and Polars' own, asked for one
+//! column each, would only take the cores away from them.
 
 use polars::prelude::*;
 
@@ -62,7 +65,7 @@ impl<'p> Cleaner<'p> {
             frame
         } else {
             let mask: BooleanChunked = verdicts.iter().map(|verdict| *verdict == Verdict::Keep).collect();
-            frame.filter(&mask)?
+            frame.filter_seq(&mask)?
         };
         Ok(Cleaned { batch, frame, dropped, violations, rejected_by, refused })
     }
@@ -75,12 +78,12 @@ impl<'p> Cleaner<'p> {
         }
         let mut lazy = frame.lazy();
         for derive in derive {
-            lazy = lazy.with_column(derive.expr.clone().alias(derive.name.as_str()));
+            lazy = lazy.with_columns_seq([derive.expr.clone().alias(derive.name.as_str())]);
         }
         // No header can hold this byte in a name that is kept, so no column is shadowed.
         let name = |number: usize| format!("\0rule {number}");
         let checks: Vec<_> = rules.iter().enumerate().map(|(n, rule)| rule.expr.clone().alias(name(n))).collect();
-        let mut frame = lazy.with_columns(checks).collect()?;
+        let mut frame = lazy.with_columns_seq(checks).collect()?;
         let checks = (0..rules.len()).map(|n| frame.drop_in_place(&name(n))).collect::<PolarsResult<_>>()?;
         Ok((frame, checks))
     }
