@@ -3,6 +3,7 @@
 mod agree;
 mod case;
 mod days;
+mod duckdb;
 mod floats;
 mod generate;
 mod header;

@@ -1,6 +1,6 @@
 //! Cases cut out of real files and changed.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
@@ -12,21 +12,28 @@ use crate::config::{Column, CsvOptions, Drift, OnExtra, OnMissing};
 /// Bytes of a real file that are looked at: more only repeats.
 const MOST: usize = 1 << 20;
 
-/// The shared files, or none, said loudly.
+/// A file or folder of the shared data, or none, said loudly; with `FOREBAY_REQUIRE_DATA=1` none stops the test.
+pub(super) fn shared(path: &str) -> Option<PathBuf> {
+    let full = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data").join(path);
+    if full.try_exists().unwrap() {
+        return Some(full);
+    }
+    assert!(std::env::var_os("FOREBAY_REQUIRE_DATA").is_none_or(|value| value != "1"), "{path} is absent and required");
+    eprintln!("LEFT OUT: ../shared/data/{path} absent");
+    None
+}
+
+/// The shared files.
 pub(super) fn files() -> Vec<Vec<u8>> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data");
     let mut files = Vec::new();
-    collect(&folder, &mut files);
-    if files.is_empty() {
-        assert!(std::env::var_os("FOREBAY_REQUIRE_DATA").is_none_or(|value| value != "1"), "shared data is required");
-        eprintln!("LEFT OUT: cases of real files: ../shared/data absent");
+    if let Some(folder) = shared("") {
+        collect(&folder, &mut files);
     }
     files
 }
 
 fn collect(folder: &Path, files: &mut Vec<Vec<u8>>) {
-    let Ok(entries) = std::fs::read_dir(folder) else { return };
-    let mut paths: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+    let mut paths: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.sort_unstable();
     for path in paths {
         if path.is_dir() {
