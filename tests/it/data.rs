@@ -1,12 +1,12 @@
-//! Real data: row counts against an independent scan, values against other tools, rejects against a truth file.
+//! Real data: row counts against an independent scan, values against other tools.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use chrono::NaiveDateTime;
 
-use crate::support::{Project, Published, Scrape, published_under, read_parquet, shared_data, tool};
+use crate::support::{Project, Published, Scrape, published_under, read_parquet, shared_data};
 
 const TAXI: &str = include_str!("data/taxi.toml");
 const LATER: &str = include_str!("data/later.toml");
@@ -164,50 +164,4 @@ fn retail_days_dropped_one_after_another_flow_through_a_running_daemon() {
     let rows = |name: &str| scrape.metric(&format!("forebay_rows_{name}_total")).sum().to_string();
     assert_eq!([rows("read"), rows("written"), rows("dropped")], [total[0], total[1], total[3]].map(|n| n.to_string()));
     daemon.stop();
-}
-
-#[test]
-fn a_million_rows_with_one_percent_broken_give_the_rejects_of_the_truth_file() {
-    let Some(generator) = tool("synth_yellow.py") else { return };
-    let project = Project::new(&without_rules());
-    let file = project.path("synth.csv");
-    let made = Command::new("python3")
-        .arg(generator)
-        .arg(&file)
-        .args(["--rows", "1000000", "--seed", "7", "--dirty-structural", "0.01", "--truth-lines", "100000"])
-        .output();
-    if !made.as_ref().is_ok_and(|output| output.status.success()) {
-        assert!(std::env::var_os("FOREBAY_REQUIRE_TOOLS").is_none(), "python3 is required here: {made:?}");
-        eprintln!("LEFT OUT: a million generated rows need python3");
-        return;
-    }
-    project.cli().args(["once", "-p", "p", "--out", "out"]).arg(&file).run().expect_code(0);
-    let published = published_under(&project.path("out")).into_iter().next().unwrap();
-    let truth: serde_json::Value =
-        serde_json::from_slice(&std::fs::read(project.path("synth.csv.truth.json")).unwrap()).unwrap();
-    assert_eq!(published.rows(), [1_010_000, 1_000_000, 10_000, 0]);
-    let mut expected = BTreeSet::new();
-    for (class, reason) in [
-        ("too_few_fields", "too_few_fields"),
-        ("too_many_fields", "too_many_fields"),
-        ("non_numeric_fare", "bad_type"),
-        ("bad_timestamp", "bad_type"),
-        ("stray_quote", "bad_type"),
-        ("invalid_utf8", "invalid_encoding"),
-    ] {
-        let class = &truth["structural"]["classes"][class];
-        let lines = class["lines"].as_object().unwrap().values().flat_map(|lines| lines.as_array().unwrap());
-        let before = expected.len() as u64;
-        expected.extend(lines.map(|line| (reason.to_owned(), line.as_u64().unwrap())));
-        assert_eq!(expected.len() as u64 - before, class["count"].as_u64().unwrap(), "the truth file lists every line");
-    }
-    let told = crate::support::rejects(&published.path);
-    let told: BTreeSet<_> = told.into_iter().map(|(_, line, _, reason, _)| (reason, line)).collect();
-    assert_eq!(told.len(), 10_000);
-    assert!(told == expected, "a reject is on another line or for another reason than the truth file says");
-}
-
-fn without_rules() -> String {
-    let (columns, _) = TAXI.split_once("[pipelines.p.derive]").unwrap();
-    columns.to_owned()
 }

@@ -20,6 +20,7 @@ mod arrival;
 mod cli;
 mod config;
 mod data;
+mod exact;
 mod flow;
 mod hostile;
 mod lifecycle;

@@ -5,6 +5,7 @@ mod daemon;
 mod data;
 mod parquet;
 mod project;
+mod python;
 mod scrape;
 
 pub(crate) use cli::Cli;
@@ -12,6 +13,7 @@ pub(crate) use daemon::Daemon;
 pub(crate) use data::{shared_data, tool};
 pub(crate) use parquet::{read_parquet, rejects};
 pub(crate) use project::{Project, Published, files_under, published_under};
+pub(crate) use python::python;
 pub(crate) use scrape::Scrape;
 
 use std::time::{Duration, Instant};
