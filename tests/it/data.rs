@@ -20,13 +20,13 @@ fn once(config: &str, file: &Path) -> (Project, Published) {
     (project, published)
 }
 
-/// Compares every cell with a plain read of the CSV, in `DuckDB` and in Polars for Python, where they are installed.
+/// Compares every cell with a plain read of the CSV, in `DuckDB`, Polars for Python and pyarrow, where they are installed.
 fn check_cells(csv: &Path, published: &Path) {
     let python = std::env::var_os("FOREBAY_PYTHON").unwrap_or_else(|| "python3".into());
-    let has_tools = Command::new(&python).args(["-c", "import duckdb, polars"]).output();
+    let has_tools = Command::new(&python).args(["-c", "import duckdb, polars, pyarrow"]).output();
     if !has_tools.is_ok_and(|output| output.status.success()) {
-        assert!(std::env::var_os("FOREBAY_REQUIRE_TOOLS").is_none(), "duckdb and polars for Python are required here");
-        eprintln!("LEFT OUT: comparing cells in DuckDB and Polars for Python: not installed");
+        assert!(std::env::var_os("FOREBAY_REQUIRE_TOOLS").is_none(), "duckdb, polars and pyarrow for Python are required here");
+        eprintln!("LEFT OUT: comparing cells in DuckDB, Polars and pyarrow for Python: not installed");
         return;
     }
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/data/check_cells.py");

@@ -1,4 +1,4 @@
-"""Compares a published directory with a plain read of its CSV, cell by cell, in DuckDB and in Polars.
+"""Compares a published directory with a plain read of its CSV, cell by cell, in DuckDB, Polars and pyarrow.
 
     check_cells.py INPUT.csv PUBLISHED_DIRECTORY
 
@@ -14,6 +14,7 @@ import sys
 
 import duckdb
 import polars
+import pyarrow.parquet
 
 
 def records(text):
@@ -89,7 +90,13 @@ def main():
     connection.execute("SET preserve_insertion_order = true")
     by_duckdb = connection.execute(f"SELECT {quoted} FROM read_parquet(?)", [path]).fetchall()
     dropped = json.load(open(os.path.join(published, "_manifest.json")))["rows"]["dropped"]
-    for tool, found in (("Polars", frame.select(columns).rows()), ("DuckDB", by_duckdb)):
+    by_pyarrow = pyarrow.parquet.read_table(path, columns=columns).select(columns).to_pydict()
+    tools = {
+        "Polars": frame.select(columns).rows(),
+        "DuckDB": by_duckdb,
+        "pyarrow": list(zip(*(by_pyarrow[name] for name in columns))),
+    }
+    for tool, found in tools.items():
         missing = 0
         candidates = iter(plain)
         for row in found:
