@@ -1,23 +1,25 @@
 //! The ledger: what is known of every file that ever arrived, in one SQLite database.
 //!
 //! It is written before the disk is touched, so that whatever a crash leaves behind can be told from it. One process holds
-//! it, by a lock on the state folder; one connection writes. A commit is on the disk when it returns. A ledger that cannot
-//! be read stops the start: it is never taken for an empty one, as that would publish everything again.
+//! it, by a lock on the state folder; one connection writes. A commit is on the disk when it returns, and those who write
+//! at the same time share one (`group`). Questions go over a second connection, which sees what is committed and nothing
+//! else. A ledger that cannot be read stops the start: it is never taken for an empty one, as that would publish everything
+//! again.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use rusqlite::{Connection, Transaction, TransactionBehavior};
+use rusqlite::Connection;
 
 use crate::clock::Clock;
 use crate::job::FileId;
 use crate::storage::{Disk, Storage as _};
 
 mod error;
+mod group;
 mod ids;
 mod query;
 mod reader;
@@ -26,6 +28,7 @@ mod schema;
 mod write;
 
 pub use error::LedgerError;
+use group::Group;
 pub use ids::IdSource;
 pub use query::{Counts, Filter, PipelineTimes};
 pub use reader::LedgerReader;
@@ -42,13 +45,14 @@ pub type Observer = Box<dyn Fn(&'static str, Duration, bool) + Send + Sync>;
 
 /// The one writer of the ledger. Every call blocks until it is on the disk.
 pub struct Ledger {
-    connection: Mutex<Connection>,
+    /// Before the writer, so that the writer is closed last and puts its log away.
+    reader: Mutex<Connection>,
+    group: Group,
     clock: Arc<dyn Clock>,
     ids: IdSource,
     dir: PathBuf,
     observer: OnceLock<Observer>,
-    /// Goes up with every commit, so that counts are only taken anew when something changed.
-    commits: AtomicU64,
+    /// The counts, and after how many commits they were taken: only then anew when something changed.
     counted: Mutex<Option<(u64, Counts)>>,
     /// Held as long as the ledger lives. Last, so that the database is closed before it is given back.
     _lock: StateLock,
@@ -62,12 +66,12 @@ impl Ledger {
         let connection = schema::open_or_create(dir)?;
         let newest = query::newest_id(&connection).map_err(|cause| LedgerError::sql("open", cause))?;
         Ok(Self {
-            connection: Mutex::new(connection),
+            reader: Mutex::new(schema::open_for_reading(dir)?),
+            group: Group::new(connection),
             clock,
             ids: IdSource::after(newest.as_ref()),
             dir: dir.to_owned(),
             observer: OnceLock::new(),
-            commits: AtomicU64::new(0),
             counted: Mutex::new(None),
             _lock: lock,
         })
@@ -93,25 +97,20 @@ impl Ledger {
 
     /// Moves the log into the database. For idle moments: nothing depends on it.
     pub fn checkpoint(&self) -> Result<(), LedgerError> {
-        self.read("checkpoint", |connection| connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(())))
+        self.observed("checkpoint", || {
+            let moved =
+                |connection: &Connection| connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(()));
+            self.group.alone(moved).map_err(|cause| LedgerError::sql("checkpoint", cause))
+        })
     }
 
-    /// Runs `act` as one transaction that is on the disk when this returns.
+    /// Makes one change, all or nothing, that is on the disk when this returns.
     fn write<T>(
         &self,
         op: &'static str,
-        act: impl FnOnce(&Transaction<'_>) -> Result<T, LedgerError>,
+        act: impl FnOnce(&Connection) -> Result<T, LedgerError>,
     ) -> Result<T, LedgerError> {
-        self.observed(op, || {
-            let mut connection = self.connection();
-            let transaction = connection
-                .transaction_with_behavior(TransactionBehavior::Immediate)
-                .map_err(|cause| LedgerError::sql(op, cause))?;
-            let value = act(&transaction).map_err(|err| err.during(op))?;
-            transaction.commit().map_err(|cause| LedgerError::sql(op, cause))?;
-            self.commits.fetch_add(1, Ordering::SeqCst);
-            Ok(value)
-        })
+        self.observed(op, || self.group.write(op, act))
     }
 
     fn read<T>(
@@ -119,7 +118,8 @@ impl Ledger {
         op: &'static str,
         act: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T, LedgerError> {
-        self.observed(op, || act(&self.connection()).map_err(|cause| LedgerError::sql(op, cause)))
+        let reader = || self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        self.observed(op, || act(&reader()).map_err(|cause| LedgerError::sql(op, cause)))
     }
 
     fn observed<T>(&self, op: &'static str, act: impl FnOnce() -> Result<T, LedgerError>) -> Result<T, LedgerError> {
@@ -131,11 +131,6 @@ impl Ledger {
             observer(op, self.clock.monotonic().saturating_sub(began), failed);
         }
         answer
-    }
-
-    /// A thread that panicked while holding it has rolled its transaction back.
-    fn connection(&self) -> MutexGuard<'_, Connection> {
-        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

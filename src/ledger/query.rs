@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, HashMap};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
 use std::sync::PoisonError;
-use std::sync::atomic::Ordering;
 
 use rusqlite::{Connection, OptionalExtension as _, named_params, params};
 
@@ -97,7 +96,7 @@ impl Ledger {
 
     /// Returns how many files there are. Cheap when nothing changed since the last call.
     pub fn counts(&self) -> Result<Counts, LedgerError> {
-        let now = self.commits.load(Ordering::SeqCst);
+        let now = self.group.commits();
         let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, counts)) = counted.as_ref().filter(|(at, _)| *at == now) {
             return Ok(counts.clone());

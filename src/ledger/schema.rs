@@ -16,6 +16,9 @@ const SCHEMA: &str = include_str!("schema.sql");
 /// How long a statement waits for an operator's reader that is in the way.
 const BUSY: Duration = Duration::from_secs(10);
 
+/// Statements kept prepared: more than there are.
+const STATEMENTS: usize = 64;
+
 /// Opens the ledger of `dir` for writing. A new one is made under another name and renamed when it is whole, so an empty or
 /// headless `ledger.db` is never a first start but always damage.
 pub(super) fn open_or_create(dir: &Path) -> Result<Connection, LedgerError> {
@@ -46,6 +49,7 @@ pub(super) fn open_for_reading(dir: &Path) -> Result<Connection, LedgerError> {
         Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)
             .map_err(|err| unreadable(&path, &err))?;
     connection.busy_timeout(BUSY).map_err(|err| unreadable(&path, &err))?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
     version(&connection, &path)?;
     Ok(connection)
 }
@@ -68,7 +72,7 @@ fn create(disk: &Disk, dir: &Path, path: &Path) -> Result<(), LedgerError> {
 
 fn prepare(connection: &Connection) -> rusqlite::Result<()> {
     connection.busy_timeout(BUSY)?;
-    connection.set_prepared_statement_cache_capacity(64);
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
     connection.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))?;
     // FULL: a commit is on the disk when it returns. NORMAL loses the last ones in a power cut.
     connection.pragma_update(None, "synchronous", "full")?;

@@ -1,9 +1,17 @@
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::*;
 use crate::clock::ManualClock;
 use crate::job::{FileStamp, Outcome, QuarantineReason, RetryReason, RowCounts, Timestamp};
+
+impl Ledger {
+    /// Uses the writing connection.
+    fn with<T>(&self, act: impl FnOnce(&Connection) -> T) -> T {
+        self.group.alone(act)
+    }
+}
 
 const HASH: &str = "af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262";
 const OTHER: &str = "0000000000000000000000000000000000000000000000000000000000000001";
@@ -144,7 +152,7 @@ fn a_first_start_that_died_half_way_is_made_good() {
 #[test]
 fn a_newer_ledger_is_left_to_the_newer_program() {
     let dir = tempfile::tempdir().unwrap();
-    open(dir.path()).unwrap().connection().pragma_update(None, "user_version", 2).unwrap();
+    open(dir.path()).unwrap().with(|writer| writer.pragma_update(None, "user_version", 2)).unwrap();
     let err = open(dir.path()).unwrap_err();
     assert!(matches!(err, LedgerError::Newer { found: 2, known: 1, .. }), "{err}");
 }
@@ -154,11 +162,8 @@ fn commits_survive_power_cuts_by_their_settings() {
     let dir = tempfile::tempdir().unwrap();
     let ledger = open(dir.path()).unwrap();
     let setting = |name: &str| -> String {
-        let connection = ledger.connection();
-        connection
-            .pragma_query_value(None, name, |row| row.get::<_, rusqlite::types::Value>(0))
-            .map(|value| format!("{value:?}"))
-            .unwrap()
+        let value = |row: &rusqlite::Row<'_>| row.get::<_, rusqlite::types::Value>(0);
+        ledger.with(|writer| writer.pragma_query_value(None, name, value)).map(|value| format!("{value:?}")).unwrap()
     };
     assert_eq!(setting("journal_mode"), "Text(\"wal\")");
     assert_eq!(setting("synchronous"), "Integer(2)", "FULL");
@@ -182,11 +187,10 @@ fn a_content_is_reserved_from_staged_on_and_only_in_its_pipeline() {
     ledger.unstage(&a.id, "damaged").unwrap();
     assert_eq!(ledger.stage(&b.id, &staged(HASH)).unwrap(), Reservation::Ours);
     // And the table itself refuses, should the code ever forget to ask.
-    let forced = ledger.connection().execute(
+    let sql =
         "UPDATE files SET state = 'staged', outcome = 'succeeded', blake3 = (SELECT blake3 FROM files WHERE id = ?2),
-                          manifest_hash = zeroblob(32), final_dir = x'00' WHERE id = ?1",
-        [a.id.as_str(), b.id.as_str()],
-    );
+                          manifest_hash = zeroblob(32), final_dir = x'00' WHERE id = ?1";
+    let forced = ledger.with(|writer| writer.execute(sql, [a.id.as_str(), b.id.as_str()]));
     assert!(forced.unwrap_err().to_string().contains("UNIQUE"));
 }
 
@@ -340,8 +344,11 @@ fn a_full_disk_is_told_apart_from_a_broken_one() {
             seen.fetch_add(1, Ordering::SeqCst);
         }
     }));
-    let pages: i64 = ledger.connection().pragma_query_value(None, "page_count", |row| row.get(0)).unwrap();
-    ledger.connection().pragma_update_and_check(None, "max_page_count", pages, |_| Ok(())).unwrap();
+    let pages: i64 = ledger.with(|writer| writer.pragma_query_value(None, "page_count", |row| row.get(0))).unwrap();
+    let most = |pages: i64| {
+        ledger.with(|writer| writer.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))).unwrap();
+    };
+    most(pages);
     let id = ledger.new_id();
     let name = OsString::from("x".repeat(5000));
     let intent = Intent {
@@ -357,7 +364,7 @@ fn a_full_disk_is_told_apart_from_a_broken_one() {
     assert!(err.is_full() && !err.must_stop(), "{err}");
     assert!(err.to_string().starts_with("ledger claim: "), "{err}");
     assert_eq!(failures.load(Ordering::SeqCst), 1, "and the observer was told");
-    ledger.connection().pragma_update_and_check(None, "max_page_count", 100_000, |_| Ok(())).unwrap();
+    most(100_000);
     ledger.intend(&intent).unwrap();
 }
 
@@ -375,14 +382,12 @@ fn questions_asked_often_use_an_index() {
         "SELECT max(arrived_at) FROM files WHERE pipeline = ?",
         "SELECT * FROM files WHERE name = ? ORDER BY id DESC",
     ] {
-        let connection = ledger.connection();
-        let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
-        let values = vec![""; statement.parameter_count()];
-        let plan: Vec<String> = statement
-            .query_map(rusqlite::params_from_iter(values), |row| row.get("detail"))
-            .unwrap()
-            .map(Result::unwrap)
-            .collect();
+        let plan: Vec<String> = ledger.with(|writer| {
+            let mut statement = writer.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+            let values = vec![""; statement.parameter_count()];
+            let lines = statement.query_map(rusqlite::params_from_iter(values), |row| row.get("detail"));
+            lines.unwrap().map(Result::unwrap).collect()
+        });
         assert!(plan.iter().any(|line| line.contains("USING") && line.contains("INDEX files_")), "{sql}: {plan:?}");
     }
 }

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
-use rusqlite::{Params, Transaction, named_params, params};
+use rusqlite::{Connection, Params, named_params, params};
 
 use super::row::{bytes_of, unhex};
 use super::{Disposal, FileRow, FileState, Ledger, LedgerError, query};
@@ -376,7 +376,7 @@ impl Ledger {
 }
 
 /// Runs one state change and refuses if the file is not in the state it begins from.
-fn turn(tx: &Transaction<'_>, id: &FileId, from: FileState, sql: &str, values: impl Params) -> Result<(), LedgerError> {
+fn turn(tx: &Connection, id: &FileId, from: FileState, sql: &str, values: impl Params) -> Result<(), LedgerError> {
     if tx.prepare_cached(sql)?.execute(values)? == 1 {
         return Ok(());
     }
@@ -384,11 +384,11 @@ fn turn(tx: &Transaction<'_>, id: &FileId, from: FileState, sql: &str, values: i
     Err(LedgerError::State { id: id.clone(), found, wanted: from })
 }
 
-fn wanted(tx: &Transaction<'_>, id: &FileId) -> Result<FileRow, LedgerError> {
+fn wanted(tx: &Connection, id: &FileId) -> Result<FileRow, LedgerError> {
     query::get(tx, id)?.ok_or_else(|| LedgerError::NoSuchFile { id: id.clone() })
 }
 
-fn tell(tx: &Transaction<'_>, id: &FileId, at: Timestamp, what: &str, message: &str) -> Result<(), LedgerError> {
+fn tell(tx: &Connection, id: &FileId, at: Timestamp, what: &str, message: &str) -> Result<(), LedgerError> {
     tx.prepare_cached("INSERT INTO events (file, at, what, message) VALUES (?, ?, ?, ?)")?.execute(params![
         id.as_str(),
         at.0,
