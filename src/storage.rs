@@ -1,7 +1,8 @@
 //! The one door to the disk for everything that must survive a power cut.
 //!
 //! Each operation is right by itself: what it made is on the disk when it returns, with the directory entries that lead to
-//! it. Nothing here decides what happens to a file; nothing else in this crate renames, writes or deletes one.
+//! it; those who change one directory at the same time share its sync (`together`). Nothing here decides what happens to a
+//! file; nothing else in this crate renames, writes or deletes one.
 //!
 //! A failed sync is never tried again on the same file: the kernel marks the pages clean. The caller drops the file and
 //! writes it anew.
@@ -18,6 +19,7 @@ use crate::job::{FileStamp, display_name};
 mod disk;
 #[cfg(test)]
 pub(crate) mod failing;
+mod together;
 
 pub use disk::Disk;
 

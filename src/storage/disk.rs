@@ -3,7 +3,6 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
@@ -12,6 +11,7 @@ use std::sync::{Mutex, PoisonError};
 use rustix::fs::{AtFlags, OFlags, RenameFlags};
 use rustix::io::Errno;
 
+use super::together::Together;
 use super::{Entry, Operation, Storage, StorageError, entry_of};
 
 /// The local disk.
@@ -19,13 +19,21 @@ use super::{Entry, Operation, Storage, StorageError, entry_of};
 pub struct Disk {
     /// Held while shared directories are made: whoever finds one made by another thread may rely on it being synced.
     making: Mutex<()>,
+    together: Together,
 }
 
 impl Disk {
     /// Returns the disk.
     #[must_use]
     pub const fn new() -> Self {
-        Self { making: Mutex::new(()) }
+        Self { making: Mutex::new(()), together: Together::new() }
+    }
+
+    /// Syncs a directory that is held open, with whoever wants the same.
+    fn sync_held(&self, dir: &File, path: &Path) -> Result<(), StorageError> {
+        let failed = |errno| StorageError::new(Operation::Sync, path, errno);
+        let found = rustix::fs::fstat(dir).map_err(failed)?;
+        self.together.sync((found.st_dev, found.st_ino), || rustix::fs::fsync(dir)).map_err(failed)
     }
 }
 
@@ -74,7 +82,7 @@ impl Storage for Disk {
         let dir = open_dir(parent(path))?;
         let (from, to) = (file_name(&beside)?, file_name(path)?);
         rustix::fs::renameat(&dir, from, &dir, to).map_err(|errno| failed(errno.into()))?;
-        sync(&dir, parent(path))
+        self.sync_held(&dir, parent(path))
     }
 
     fn sync_file(&self, path: &Path) -> Result<(), StorageError> {
@@ -83,11 +91,11 @@ impl Storage for Disk {
             .custom_flags(nofollow())
             .open(path)
             .map_err(|err| StorageError::new(Operation::Sync, path, err))?;
-        sync(&file, path)
+        rustix::fs::fsync(&file).map_err(|errno| StorageError::new(Operation::Sync, path, errno))
     }
 
     fn sync_dir(&self, dir: &Path) -> Result<(), StorageError> {
-        sync(&open_dir(dir)?, dir)
+        self.sync_held(&open_dir(dir)?, dir)
     }
 
     fn rename_noreplace(&self, from: &Path, to: &Path) -> Result<(), StorageError> {
@@ -104,11 +112,11 @@ impl Storage for Disk {
                 }
             }
         }
-        sync(&to_dir, parent(to))?;
+        self.sync_held(&to_dir, parent(to))?;
         if parent(from) == parent(to) {
             return Ok(());
         }
-        sync(&from_dir, parent(from))
+        self.sync_held(&from_dir, parent(from))
     }
 
     fn remove_file(&self, path: &Path) -> Result<bool, StorageError> {
@@ -193,10 +201,6 @@ fn open_dir(dir: &Path) -> Result<File, StorageError> {
         .custom_flags(flags.bits().cast_signed())
         .open(dir)
         .map_err(|err| StorageError::new(Operation::Read, dir, err))
-}
-
-fn sync(file: impl AsFd, path: &Path) -> Result<(), StorageError> {
-    rustix::fs::fsync(file).map_err(|errno| StorageError::new(Operation::Sync, path, errno))
 }
 
 fn nofollow() -> i32 {

@@ -1,0 +1,203 @@
+//! One sync of a directory for everybody who asked for it before it began.
+//!
+//! A sync that is under way when somebody asks may have begun before his change, so it is none of his: he waits for the next
+//! one, together with everybody else who comes meanwhile, and one of them does it for all. Whoever is alone does not wait.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use rustix::io::Errno;
+
+/// A directory: its device and its inode.
+pub(super) type Dir = (u64, u64);
+
+/// The syncs of directories, under way and asked for.
+#[derive(Debug, Default)]
+pub(super) struct Together {
+    dirs: Mutex<BTreeMap<Dir, Queue>>,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    /// A sync is under way.
+    busy: bool,
+    /// The one that begins after it.
+    next: Arc<Round>,
+}
+
+/// One sync, and those who wait for it.
+#[derive(Debug, Default)]
+struct Round {
+    answer: OnceLock<Result<(), Errno>>,
+    turn: Condvar,
+}
+
+impl Together {
+    pub(super) const fn new() -> Self {
+        Self { dirs: Mutex::new(BTreeMap::new()) }
+    }
+
+    /// Returns what a sync of `dir` said that began after this call did: by `sync`, or by somebody else's.
+    pub(super) fn sync(&self, dir: Dir, sync: impl FnOnce() -> Result<(), Errno>) -> Result<(), Errno> {
+        let mut dirs = self.dirs();
+        let queue = dirs.entry(dir).or_default();
+        let round = Arc::clone(&queue.next);
+        let wait = |dirs: &mut BTreeMap<Dir, Queue>| {
+            round.answer.get().is_none() && dirs.get(&dir).is_some_and(|queue| queue.busy)
+        };
+        dirs = round.turn.wait_while(dirs, wait).unwrap_or_else(PoisonError::into_inner);
+        if let Some(answer) = round.answer.get() {
+            return *answer;
+        }
+        // Nobody has begun this one: it is ours.
+        let begun = Queue { busy: true, next: Arc::default() };
+        drop(dirs.insert(dir, begun));
+        drop(dirs);
+        let answer = sync();
+        self.end(dir, &round, answer);
+        answer
+    }
+
+    fn end(&self, dir: Dir, round: &Round, answer: Result<(), Errno>) {
+        let mut dirs = self.dirs();
+        let next = dirs.remove(&dir).map(|queue| queue.next).unwrap_or_default();
+        round.tell(answer);
+        if answer.is_err() {
+            // What they changed may have been lost with this one, and the next would not know of it any more.
+            next.tell(answer);
+        } else if Arc::strong_count(&next) > 1 {
+            next.turn.notify_one();
+            drop(dirs.insert(dir, Queue { busy: false, next }));
+        }
+    }
+
+    fn dirs(&self) -> MutexGuard<'_, BTreeMap<Dir, Queue>> {
+        self.dirs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Round {
+    fn tell(&self, answer: Result<(), Errno>) {
+        // A round is told once: by the one who did it, or by the failure before it.
+        self.answer.get_or_init(|| answer);
+        self.turn.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::sync::mpsc::{Receiver, Sender, channel};
+    use std::thread;
+
+    use super::*;
+
+    const DIR: Dir = (1, 2);
+
+    /// A disk whose syncs tell when they begin and end when they are told to.
+    struct Slow {
+        together: Together,
+        begun: Sender<()>,
+        end: Mutex<Receiver<Result<(), Errno>>>,
+        syncs: AtomicU32,
+    }
+
+    impl Slow {
+        fn new() -> (Self, Receiver<()>, Sender<Result<(), Errno>>) {
+            let ((begun, begins), (ends, end)) = (channel(), channel());
+            let slow = Self { together: Together::new(), begun, end: Mutex::new(end), syncs: AtomicU32::new(0) };
+            (slow, begins, ends)
+        }
+
+        fn sync(&self) -> Result<(), Errno> {
+            self.together.sync(DIR, || {
+                self.syncs.fetch_add(1, Ordering::SeqCst);
+                self.begun.send(()).unwrap();
+                self.end.lock().unwrap().recv().unwrap()
+            })
+        }
+
+        /// Waits until so many wait for the next sync.
+        fn until_waiting(&self, wanted: usize) {
+            let waiting = || self.together.dirs().get(&DIR).map_or(0, |queue| Arc::strong_count(&queue.next) - 1);
+            while waiting() != wanted {
+                thread::yield_now();
+            }
+        }
+    }
+
+    #[test]
+    fn who_asks_while_one_is_under_way_waits_for_the_next_and_shares_it() {
+        let (slow, begins, ends) = Slow::new();
+        thread::scope(|scope| {
+            let first = scope.spawn(|| slow.sync());
+            begins.recv().unwrap();
+            let others: Vec<_> = (0..5).map(|_| scope.spawn(|| slow.sync())).collect();
+            slow.until_waiting(5);
+            ends.send(Ok(())).unwrap();
+            assert_eq!(first.join().unwrap(), Ok(()));
+            // One of the five has begun the second, and nobody is answered before it has ended.
+            begins.recv().unwrap();
+            assert!(others.iter().all(|other| !other.is_finished()));
+            assert_eq!(slow.syncs.load(Ordering::SeqCst), 2);
+            ends.send(Ok(())).unwrap();
+            for other in others {
+                assert_eq!(other.join().unwrap(), Ok(()));
+            }
+        });
+        assert_eq!(slow.syncs.load(Ordering::SeqCst), 2);
+        assert!(slow.together.dirs().is_empty(), "nothing is kept of a directory nobody syncs");
+    }
+
+    #[test]
+    fn a_failure_is_told_to_all_who_asked_before_it_ended_and_to_nobody_else() {
+        let (slow, begins, ends) = Slow::new();
+        thread::scope(|scope| {
+            let first = scope.spawn(|| slow.sync());
+            begins.recv().unwrap();
+            let second = scope.spawn(|| slow.sync());
+            slow.until_waiting(1);
+            ends.send(Err(Errno::IO)).unwrap();
+            assert_eq!(first.join().unwrap(), Err(Errno::IO));
+            assert_eq!(second.join().unwrap(), Err(Errno::IO), "a sync after a failed one says nothing");
+            assert_eq!(slow.syncs.load(Ordering::SeqCst), 1);
+            ends.send(Ok(())).unwrap();
+            assert_eq!(slow.sync(), Ok(()));
+        });
+    }
+
+    #[test]
+    fn directories_do_not_wait_for_each_other() {
+        let (slow, begins, ends) = Slow::new();
+        thread::scope(|scope| {
+            let first = scope.spawn(|| slow.sync());
+            begins.recv().unwrap();
+            assert_eq!(slow.together.sync((1, 3), || Ok(())), Ok(()));
+            ends.send(Ok(())).unwrap();
+            assert_eq!(first.join().unwrap(), Ok(()));
+        });
+    }
+
+    /// Whatever the interleaving: a sync that answers somebody has seen his change.
+    #[test]
+    fn no_one_is_answered_by_a_sync_that_began_before_his_change() {
+        let together = Together::new();
+        let (written, synced) = (AtomicU32::new(0), AtomicU32::new(0));
+        let change = || {
+            let mine = written.fetch_add(1, Ordering::SeqCst) + 1;
+            let sync = || {
+                let seen = written.load(Ordering::SeqCst);
+                thread::yield_now();
+                synced.fetch_max(seen, Ordering::SeqCst);
+                Ok(())
+            };
+            together.sync(DIR, sync).unwrap();
+            assert!(synced.load(Ordering::SeqCst) >= mine);
+        };
+        thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| (0..500).for_each(|_| change()));
+            }
+        });
+    }
+}
