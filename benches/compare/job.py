@@ -31,7 +31,7 @@ def main(options: Options, folder: Path) -> str:
             shutil.rmtree(outputs[name], ignore_errors=True)
             outputs[name].mkdir()
             sample = run([*commands[name], outputs[name], *behind[name]], folder, options.threads)
-            return replace(sample, out_bytes=sum(file.stat().st_size for file in outputs[name].rglob("*.parquet")))
+            return replace(sample, out_bytes=sum(file.stat().st_size for file in outputs[name].rglob("rows.parquet")))
 
         return once
 

@@ -67,11 +67,13 @@ def comparison(samples: dict[str, list[Sample]]) -> str:
         walls = [run.wall for run in runs]
         ratio = statistics.median(run.wall / base.wall for run, base in zip(runs, first, strict=True))
         cpu = statistics.median(run.cpu for run in runs)
-        out = f"{runs[0].out_bytes / 1e6:.1f} MB" if runs[0].out_bytes else ""
+        out = [f"{runs[0].out_bytes / 1e6:.1f} MB"] if runs[0].out_bytes else []
         spread = f"{min(walls):.2f} to {max(walls):.2f} s"
         rss = mb(max(run.rss for run in runs))
-        rows.append([name, f"{statistics.median(walls):.2f} s", spread, f"{ratio:.2f}", f"{cpu:.2f}", f"{rss} MB", out])
-    return table(["", "wall, median", "spread", "times forebay", "CPU seconds", "peak RSS", "output"], rows)
+        wall = f"{statistics.median(walls):.2f} s"
+        rows.append([name, wall, spread, f"{ratio:.2f}", f"{cpu:.2f}", f"{rss} MB", *out])
+    head = ["", "wall, median", "spread", "times forebay", "CPU seconds", "peak RSS", "rows.parquet"]
+    return table(head[: len(rows[0])], rows)
 
 
 def table(head: list[str], rows: list[list[object]]) -> str:
@@ -86,7 +88,11 @@ def mb(size: float) -> str:
 
 def starts(python: Path, folder: Path) -> str:
     """Says how much of the others' times is Python, so that everybody can take it off."""
-    best = {name: min(run([python, "-c", f"import {name.lower()}"], folder, 1).wall for _ in range(3)) for name in PEERS}
+
+    def start(name: str) -> float:
+        return min(run([python, "-c", f"import {name.lower()}"], folder, 1).wall for _ in range(3))
+
+    best = {name: start(name) for name in PEERS}
     told = " and ".join(f"{seconds:.2f} s ({name})" for name, seconds in best.items())
     return f"Of their times, {told} are Python starting and importing them."
 

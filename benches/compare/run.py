@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Compares forebay with DuckDB and Polars for Python, and measures forebay alone: one command, one table.
 
-    python3 benches/compare/run.py [--what job|reader|dirty|scaling|small|telemetry] [--rows N] [--rounds N] ...
+    python3 benches/compare/run.py [--what job|reader|dirty|scaling|small|telemetry|all] [--rows N] ...
 
   job        the whole job: 19 typed columns, a derived one, four rules, Parquet (zstd level 1 for all), an hourly
              aggregate, everything synced to disk. Fails if the three do not agree on every row and on the aggregate
@@ -10,6 +10,7 @@
   scaling    forebay on 1, 2, 4 and 8 GB (--gigabytes); each file is deleted when it is done
   small      the daemon and many small files (--files of 100 rows each): files per second, and each published once
   telemetry  what logging and a scrape per second add to the whole job
+  all        all of them, the job also with a median: what docs/PERFORMANCE.md shows, in about twenty minutes
 
 Builds what it needs, installs the others below target/compare, makes the data there, and leaves only those three behind
 (rm -r target/compare). Results are Markdown on stdout. Needs Python 3.11, cargo, and for the data ../shared.
@@ -17,6 +18,7 @@ Builds what it needs, installs the others below target/compare, makes the data t
 
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 if sys.version_info < (3, 11):
@@ -29,18 +31,29 @@ import scaling
 import small
 import telemetry
 from measure import machine
-from options import parse
+from options import Options, parse
 from prepare import WORK
 
 MODES = {"job": job, "reader": reader, "dirty": dirty, "scaling": scaling, "small": small, "telemetry": telemetry}
 
 
 def main() -> None:
-    what, options = parse(__doc__, list(MODES))
+    what, options = parse(__doc__, [*MODES, "all"])
     WORK.mkdir(parents=True, exist_ok=True)
+    print(machine(options.threads), end="\n\n")
+    if what != "all":
+        print(measured(what, options))
+        return
+    print(f"### job\n\n{measured('job', options)}\n")
+    print(f"### job, with a median\n\n{measured('job', replace(options, median=True))}\n")
+    for name in list(MODES)[1:]:
+        print(f"### {name}\n\n{measured(name, options)}\n", flush=True)
+
+
+def measured(what: str, options: Options) -> str:
+    """Returns the result of one mode, measured in a folder that is gone afterwards."""
     with tempfile.TemporaryDirectory(prefix="run-", dir=WORK) as folder:
-        result = MODES[what].main(options, Path(folder))
-    print(f"{machine(options.threads)}\n\n{result}")
+        return MODES[what].main(options, Path(folder))
 
 
 if __name__ == "__main__":

@@ -2,10 +2,11 @@
 
 import json
 import shutil
+import statistics
 from pathlib import Path
 
 import prepare
-from measure import Sample, mb, pin, run, table, warm
+from measure import Sample, mb, pin, rounds, run, table, warm
 from options import Options
 
 ROWS_PER_GB = 6_420_000
@@ -16,7 +17,7 @@ def main(options: Options, folder: Path) -> str:
     forebay, config = prepare.forebay(), prepare.config(folder)
     csv, out = folder / "growing.csv", folder / "out"
     pin(options.threads)
-    rows, samples, grown = [], [], 0.0
+    rows, first, grown = [], 0, 0.0
     for size in sorted(options.gigabytes):
         while grown < size:
             piece = min(1.0, size - grown)
@@ -24,18 +25,25 @@ def main(options: Options, folder: Path) -> str:
             # Every piece has a seed of its own, so no row comes twice.
             append(csv, folder / "piece.csv", round(piece * ROWS_PER_GB), seed=round(grown * 1000))
         warm(csv)
-        shutil.rmtree(out, ignore_errors=True)
-        samples.append(run([forebay, "once", csv, "-c", config, "--json", "--out", out], folder, options.threads))
-        rows.append(row(csv.stat().st_size, samples[-1], samples[0]))
-    return table(["file", "records", "wall", "records/s", "speed", "peak RSS", "times the first"], rows)
+
+        def once() -> Sample:
+            shutil.rmtree(out, ignore_errors=True)
+            return run([forebay, "once", csv, "-c", config, "--json", "--out", out], folder, options.threads)
+
+        [samples] = rounds({f"{size:g} GB": once}, options.rounds).values()
+        first = first or max(sample.rss for sample in samples)
+        rows.append(row(csv.stat().st_size, samples, first))
+    head = ["file", "records", "wall, median", "records/s", "speed", "peak RSS", "times the first"]
+    return f"{options.rounds} rounds\n\n{table(head, rows)}"
 
 
-def row(size: int, sample: Sample, first: Sample) -> list[object]:
-    """Returns a line of the table."""
-    read = json.loads(sample.printed)["rows"]["read"]
-    speeds = [f"{read / sample.wall:,.0f}", f"{size / sample.wall / 1e6:.0f} MB/s"]
-    memory = [f"{mb(sample.rss)} MB", f"{sample.rss / first.rss:.2f}"]
-    return [f"{size / 1e9:.2f} GB", f"{read:,}", f"{sample.wall:.2f} s", *speeds, *memory]
+def row(size: int, samples: list[Sample], first: int) -> list[object]:
+    """Returns a line of the table; `first` is the memory of the first line."""
+    read = json.loads(samples[0].printed)["rows"]["read"]
+    wall = statistics.median(sample.wall for sample in samples)
+    rss = max(sample.rss for sample in samples)
+    speeds = [f"{read / wall:,.0f}", f"{size / wall / 1e6:.0f} MB/s"]
+    return [f"{size / 1e9:.2f} GB", f"{read:,}", f"{wall:.2f} s", *speeds, f"{mb(rss)} MB", f"{rss / first:.2f}"]
 
 
 def append(csv: Path, piece: Path, rows: int, seed: int) -> None:
