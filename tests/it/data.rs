@@ -25,7 +25,10 @@ fn check_cells(csv: &Path, published: &Path) {
     let python = std::env::var_os("FOREBAY_PYTHON").unwrap_or_else(|| "python3".into());
     let has_tools = Command::new(&python).args(["-c", "import duckdb, polars, pyarrow"]).output();
     if !has_tools.is_ok_and(|output| output.status.success()) {
-        assert!(std::env::var_os("FOREBAY_REQUIRE_TOOLS").is_none(), "duckdb, polars and pyarrow for Python are required here");
+        assert!(
+            std::env::var_os("FOREBAY_REQUIRE_TOOLS").is_none(),
+            "duckdb, polars and pyarrow for Python are required here"
+        );
         eprintln!("LEFT OUT: comparing cells in DuckDB, Polars and pyarrow for Python: not installed");
         return;
     }
