@@ -7,6 +7,7 @@
 use std::io::{self, Read};
 
 use super::index::too_large;
+use super::marks::{Finder, Wanted};
 use super::record::{Dialect, ENDLESS, Scan, count_line_ends, line_end, scan};
 use super::reject::{RAW_CAP, Reject};
 use crate::job::RejectReason;
@@ -172,8 +173,14 @@ impl<R: Read> Blocks<R> {
     /// unless there are too many records before it.
     fn boundary(&self) -> usize {
         let text = self.text();
-        let quoted = self.dialect.quote.is_some_and(|quote| memchr::memchr(quote, text).is_some());
-        if quoted { self.quoted_boundary() } else { self.plain_boundary() }
+        let quotes = self.dialect.quote.is_some_and(|quote| memchr::memchr(quote, text).is_some());
+        // Only a quote at the start of a field can hide a line end; a stray one is text.
+        let wanted = Wanted::new(self.dialect.delimiter, self.dialect.quote);
+        if quotes && Finder::new(text, wanted).any(|step| step.quotes != 0) {
+            self.quoted_boundary()
+        } else {
+            self.plain_boundary()
+        }
     }
 
     fn plain_boundary(&self) -> usize {
