@@ -391,4 +391,6 @@ pub struct Aggregate {
     pub name: String,
     /// SQL over the table `rows`.
     pub sql: String,
+    /// How to compute it batch by batch; `None` if it must see all rows at once.
+    pub steps: Option<crate::sql::Steps>,
 }

@@ -3,12 +3,13 @@
 //! Blocks of a few MiB flow one way, so memory depends on the block size and the threads, never on the file:
 //!
 //! ```text
-//! load ──chunks──► parse + clean (a few threads) ──batches──► write, in file order ──► aggregate over the written rows
+//! load ──chunks──► parse + clean + aggregate (a few threads) ──batches──► write, in file order ──► what aggregates are left
 //! ```
 //!
 //! Writes only below the job's staging directory, makes nothing durable and nothing visible: that is [`crate::publish`].
 
 pub mod aggregate;
+mod alone;
 pub mod clean;
 pub mod flow;
 pub mod load;
@@ -23,6 +24,8 @@ use crate::clock::Clock;
 use crate::config::{Accept, Pipeline};
 use crate::csv::Reject;
 use crate::job::{Job, JobError, JobReport, Progress, QuarantineReason, RejectReason, RowCounts, Stage};
+use aggregate::Aggregates;
+use alone::Alone;
 use flow::{Batches, Totals};
 use meter::Meter;
 use write::Outputs;
@@ -38,9 +41,13 @@ pub fn run(
     progress: &(dyn Fn(Progress) + Sync),
 ) -> Result<JobReport, JobError> {
     let meter = Meter::new(clock, job);
+    // The work on a small file is not worth the telling of other threads, and they have small files of their own.
+    let _alone = (job.stamp.size <= flow::BLOCK_BYTES as u64).then(Alone::begin);
     let mut outputs = Outputs::new(pipeline, &job.staging, progress);
+    let mut aggregates = Aggregates::new(pipeline);
     let ended = flow::run(pipeline, job, stop, &meter, progress, &mut |batch: Batches<'_>| {
-        meter.time(Stage::Write, || outputs.write(&batch))
+        meter.time(Stage::Write, || outputs.write(&batch))?;
+        aggregates.add(batch.parts)
     });
     let rejects_file = meter.time(Stage::Write, || outputs.finish_rejects());
     let totals = ended?;
@@ -49,7 +56,7 @@ pub fn run(
     progress(Progress::Stage(Stage::Write));
     meter.time(Stage::Write, || outputs.finish_rows())?;
     progress(Progress::Stage(Stage::Aggregate));
-    aggregate::run(pipeline, &mut outputs, &meter)?;
+    aggregates.finish(totals.rows.written, &mut outputs, &meter)?;
     Ok(report(pipeline, totals, outputs.into_files(), &meter))
 }
 
@@ -64,6 +71,7 @@ pub fn dry_run(
 ) -> Result<(JobReport, Vec<Reject>), (JobError, Vec<Reject>)> {
     let meter = Meter::new(clock, job);
     let mut first = Vec::new();
+    let pipeline = &Pipeline { aggregates: Vec::new(), ..pipeline.clone() };
     let ended = flow::run(pipeline, job, &CancellationToken::new(), &meter, &|_| {}, &mut |batch: Batches<'_>| {
         let room = max_rejects.saturating_sub(first.len());
         first.extend(batch.rejects.iter().take(room).cloned());

@@ -9,12 +9,14 @@ mod compile;
 #[cfg(test)]
 mod examples;
 mod functions;
+mod steps;
 mod syntax;
 
 use polars::prelude::{DataType, Field, Schema};
 
-pub use aggregate::{check_aggregate, run_aggregate, try_aggregate};
+pub use aggregate::{check_aggregate, run_aggregate, steps, try_aggregate};
 pub use compile::{compile_row, try_row};
+pub use steps::Steps;
 
 use crate::config::Column;
 

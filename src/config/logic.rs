@@ -170,5 +170,5 @@ fn aggregate(name: &str, item: &Item<'_>, row: &Row) -> Option<Aggregate> {
         row.report(&item, &error);
         return None;
     }
-    Some(Aggregate { name: name.to_owned(), sql: sql.to_owned() })
+    Some(Aggregate { name: name.to_owned(), sql: sql.to_owned(), steps: sql::steps(sql, &row.schema) })
 }

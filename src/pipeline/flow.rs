@@ -3,14 +3,17 @@
 //! Small inputs run on the calling thread. Larger ones get a loading thread and a few parsing threads; the buffers
 //! themselves are the permits, so a slow writer stops the reader, and memory is bounded by their number.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Mutex, PoisonError};
 
-use polars::prelude::PolarsError;
+use polars::prelude::{DataFrame, PolarsError};
 use tokio_util::sync::CancellationToken;
 
+use super::aggregate;
+use super::alone::Alone;
 use super::clean::{Cleaned, Cleaner};
 use super::load::{self, Input, Tracker};
 use super::meter::Meter;
@@ -29,9 +32,17 @@ pub const BLOCK_BYTES: usize = 4 << 20;
 /// One batch in file order, ready to be written.
 pub struct Batches<'b> {
     /// Clean rows.
-    pub frame: &'b polars::prelude::DataFrame,
+    pub frame: &'b DataFrame,
     /// Rejects, with their positions in the file.
     pub rejects: &'b [Reject],
+    /// What the clean rows come to in each aggregate that is computed in steps.
+    pub parts: &'b [DataFrame],
+}
+
+/// A batch that has been through parse and clean.
+struct Worked {
+    cleaned: Cleaned,
+    parts: Vec<DataFrame>,
 }
 
 /// What a whole file added up to.
@@ -93,22 +104,26 @@ fn read(
     let parser = Parser::new(&pipeline.csv, &layout);
     let cleaner = Cleaner::new(pipeline);
     let mut ledger = Accounts::new(pipeline, layout.drift.clone(), &head, transcoded);
-    let work = |chunk: Chunk| process(&parser, &cleaner, meter, chunk);
-    // An empty first batch: a file of no rows has a schema too.
-    ledger.take(work(Chunk::default())?, take)?;
+    let work = |chunk: Chunk| process(&parser, &cleaner, pipeline, meter, chunk);
     let mut ticker = Ticker { progress, tracker: tracker.clone(), bytes: 0 };
-    let mut consume = |cleaned: Cleaned| -> Result<Vec<u8>, JobError> {
+    let begun = Cell::new(false);
+    let mut consume = |worked: Worked| -> Result<Vec<u8>, JobError> {
+        begun.set(true);
         if stop.is_cancelled() {
             return Err(JobError::Cancelled);
         }
-        ticker.tick(cleaned.batch.records);
-        ledger.take(cleaned, take)
+        ticker.tick(worked.cleaned.batch.records);
+        ledger.take(worked, take)
     };
     let fail = |error: BlockError| tracker.failed(&error, job);
     if job.stamp.size <= BLOCK_BYTES as u64 {
         inline(&mut blocks, meter, &work, &mut consume, &fail)?;
     } else {
         threaded(blocks, meter, &work, &mut consume, &fail)?;
+    }
+    if !begun.get() {
+        // A file of no rows has a schema too.
+        consume(work(Chunk::default())?)?;
     }
     ticker.tick(0);
     let input = tracker.finish(job)?;
@@ -140,7 +155,13 @@ fn header_refused(error: HeaderError) -> JobError {
     JobError::Quarantine { reason, message, hint, rows, rejects, drift }
 }
 
-fn process(parser: &Parser, cleaner: &Cleaner<'_>, meter: &Meter<'_>, chunk: Chunk) -> Result<Cleaned, JobError> {
+fn process(
+    parser: &Parser,
+    cleaner: &Cleaner<'_>,
+    pipeline: &Pipeline,
+    meter: &Meter<'_>,
+    chunk: Chunk,
+) -> Result<Worked, JobError> {
     let batch = meter.time(Stage::Parse, || parser.parse(chunk)).map_err(|error| query_failed(&error))?;
     if let Some(start) = batch.endless {
         return Err(JobError::refuse(
@@ -152,7 +173,14 @@ fn process(parser: &Parser, cleaner: &Cleaner<'_>, meter: &Meter<'_>, chunk: Chu
             "this is no file of records; if it is, raise csv.max_record_bytes or check csv.quote",
         ));
     }
-    meter.time(Stage::Clean, || cleaner.clean(batch)).map_err(|error| query_failed(&error))
+    let cleaned = meter.time(Stage::Clean, || cleaner.clean(batch)).map_err(|error| query_failed(&error))?;
+    let parts = if pipeline.aggregates.is_empty() || cleaned.frame.height() == 0 {
+        Vec::new()
+    } else {
+        let parts = meter.time(Stage::Aggregate, || aggregate::parts(&pipeline.aggregates, &cleaned.frame));
+        parts.map_err(|error| query_failed(&error))?
+    };
+    Ok(Worked { cleaned, parts })
 }
 
 /// An expression that compiled but cannot be computed over these rows. The text of a Polars error may quote cells, so only
@@ -179,8 +207,8 @@ pub(super) fn retry_reason(kind: std::io::ErrorKind) -> RetryReason {
     if full { RetryReason::DiskFull } else { RetryReason::Io }
 }
 
-type Work<'w> = dyn Fn(Chunk) -> Result<Cleaned, JobError> + Sync + 'w;
-type Consume<'w> = dyn FnMut(Cleaned) -> Result<Vec<u8>, JobError> + 'w;
+type Work<'w> = dyn Fn(Chunk) -> Result<Worked, JobError> + Sync + 'w;
+type Consume<'w> = dyn FnMut(Worked) -> Result<Vec<u8>, JobError> + 'w;
 type Fail<'w> = dyn Fn(BlockError) -> JobError + Sync + 'w;
 type Text = Box<dyn std::io::Read + Send>;
 
@@ -261,10 +289,11 @@ fn load_chunks(
 
 fn work_chunks(
     chunks: &Mutex<Receiver<Numbered<Chunk, BlockError>>>,
-    out: &SyncSender<Numbered<Cleaned, JobError>>,
+    out: &SyncSender<Numbered<Worked, JobError>>,
     work: &Work<'_>,
     fail: &Fail<'_>,
 ) {
+    let _alone = Alone::begin();
     loop {
         let received = chunks.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok((number, chunk)) = received else { return };
@@ -279,7 +308,7 @@ fn work_chunks(
 
 #[expect(clippy::needless_pass_by_value, reason = "dropping the channel ends tells the threads to stop")]
 fn consume_in_order(
-    done: Receiver<Numbered<Cleaned, JobError>>,
+    done: Receiver<Numbered<Worked, JobError>>,
     give_back: SyncSender<Vec<u8>>,
     consume: &mut Consume<'_>,
 ) -> Result<(), JobError> {
@@ -353,7 +382,7 @@ impl Accounts {
     /// Accounts for a batch, hands it on, and returns its buffer.
     fn take(
         &mut self,
-        cleaned: Cleaned,
+        Worked { cleaned, parts }: Worked,
         take: &mut dyn FnMut(Batches<'_>) -> Result<(), JobError>,
     ) -> Result<Vec<u8>, JobError> {
         let Cleaned { mut batch, frame, dropped, violations, rejected_by, refused } = cleaned;
@@ -373,7 +402,7 @@ impl Accounts {
         self.blank_lines += batch.blank_lines;
         self.text_bytes += batch.text_bytes();
         // Also of a refused file: its rejects are kept beside it.
-        take(Batches { frame: &frame, rejects: &batch.rejects })?;
+        take(Batches { frame: &frame, rejects: &batch.rejects, parts: &parts })?;
         if let Some(mut reject) = refused {
             reject.shift(&self.at);
             return Err(self.refuse(&reject));

@@ -80,11 +80,16 @@ impl<'p> Outputs<'p> {
         } else {
             RowOutput::Partitioned(PartitionWriter::new(self.staging.clone(), rows.clone()))
         });
-        if !self.pipeline.aggregates.is_empty() && !self.rows_can_be_scanned() {
+        if self.needs_spool() {
             let spool = Rows { format: RowFormat::Ipc, compression: Compression::None, partition_by: Vec::new() };
             self.spool = Some(RowWriter::new(&self.staging, SPOOL, &spool, schema)?);
         }
         Ok(())
+    }
+
+    /// Whether an aggregate must see all rows at once, and cannot scan the output for them.
+    fn needs_spool(&self) -> bool {
+        !self.rows_can_be_scanned() && self.pipeline.aggregates.iter().any(|aggregate| aggregate.steps.is_none())
     }
 
     fn rows_can_be_scanned(&self) -> bool {
@@ -143,10 +148,7 @@ impl<'p> Outputs<'p> {
 
     /// Removes the spool, if there is one.
     pub fn drop_spool(&mut self) -> Result<(), JobError> {
-        if self.pipeline.aggregates.is_empty() || self.rows_can_be_scanned() {
-            return Ok(());
-        }
-        self.staging.remove(SPOOL)
+        if self.needs_spool() { self.staging.remove(SPOOL) } else { Ok(()) }
     }
 
     /// Returns the finished files.

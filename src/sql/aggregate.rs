@@ -5,6 +5,7 @@ use sqlparser::ast::Query;
 
 use super::compile::{context, guarded, plan_error};
 use super::functions::OWN;
+use super::steps::Steps;
 use super::{SqlError, syntax};
 
 /// Plans `sql` over `rows`, which it knows as the table `rows`. The text is one that [`check_aggregate`] accepted.
@@ -46,6 +47,16 @@ pub fn try_aggregate(sql: &str, schema: &Schema) -> Result<(), SqlError> {
         let rows = DataFrame::empty_with_schema(schema).lazy();
         run_aggregate(sql, rows).and_then(LazyFrame::collect).map(drop).map_err(|error| explain(&error, schema))
     })
+}
+
+/// Returns how to compute an aggregate that [`check_aggregate`] accepted in steps; `None` if it must see all rows at once.
+#[must_use]
+pub fn steps(sql: &str, schema: &Schema) -> Option<Steps> {
+    let plan = || {
+        let rows = DataFrame::empty_with_schema(schema).lazy();
+        run_aggregate(sql, rows).map(|query| Steps::of(&query)).map_err(|error| explain(&error, schema))
+    };
+    guarded(plan).ok().flatten()
 }
 
 fn explain(error: &PolarsError, schema: &Schema) -> SqlError {

@@ -82,7 +82,7 @@ fn selected(plan: &DslPlan) -> Option<Expr> {
 }
 
 /// Asking a plan for its schema wraps it.
-fn as_written(mut plan: &DslPlan) -> &DslPlan {
+pub(super) fn as_written(mut plan: &DslPlan) -> &DslPlan {
     while let DslPlan::IR { dsl, .. } = plan {
         plan = dsl;
     }
@@ -90,7 +90,7 @@ fn as_written(mut plan: &DslPlan) -> &DslPlan {
 }
 
 /// Lowers the expression and asks Polars, node by node, whether it keeps rows apart.
-fn check_row_local(expr: &Expr, schema: &Schema) -> Result<(), SqlError> {
+pub(super) fn check_row_local(expr: &Expr, schema: &Schema) -> Result<(), SqlError> {
     let mut arena = Arena::new();
     let mut context = ExprToIRContext::new(&mut arena, schema);
     let root = to_expr_ir(expr.clone(), &mut context).map_err(|error| plan_error(&error))?.node();
