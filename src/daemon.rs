@@ -32,7 +32,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Pipeline};
 use crate::discover::Names;
 use crate::engine::{Event, Now, RetryPolicy};
-use crate::job::{FileId, Job};
+use crate::job::{FileId, Job, JobReport};
 use crate::ledger::FileRow;
 use crate::lifecycle::Lifecycle;
 use crate::publish::Publisher;
@@ -90,6 +90,8 @@ struct Shared {
     lanes: BTreeMap<Arc<str>, Lane>,
     /// Claimed files, with the attempt under way.
     files: Mutex<HashMap<FileId, Held>>,
+    /// Attempts that wait to be published.
+    staged: Mutex<HashMap<FileId, Staged>>,
     watcher: Mutex<look::Watch>,
     /// How long counting the ledger took last, in nanoseconds.
     counting_took: AtomicU64,
@@ -112,6 +114,12 @@ struct Held {
     job: Option<Job>,
 }
 
+/// What an attempt came to.
+struct Staged {
+    flight: flight::Flight,
+    report: JobReport,
+}
+
 impl Shared {
     fn now(&self) -> Now {
         Now { monotonic: self.clock.monotonic(), wall: self.clock.now() }
@@ -119,6 +127,10 @@ impl Shared {
 
     fn files(&self) -> MutexGuard<'_, HashMap<FileId, Held>> {
         self.files.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn staged(&self) -> MutexGuard<'_, HashMap<FileId, Staged>> {
+        self.staged.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn notice(&self, notice: impl FnOnce() -> Notice) {

@@ -108,11 +108,6 @@ impl Inner {
             act(handles);
         }
     }
-
-    fn in_flight_files(&self) -> u64 {
-        let pipelines = self.pipelines.read().unwrap_or_else(PoisonError::into_inner);
-        pipelines.handles.values().map(|of| of.now(|now| now.in_flight)).sum()
-    }
 }
 
 impl Telemetry {

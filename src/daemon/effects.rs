@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::flight::Flight;
 use super::setup::claimed;
-use super::{Held, Notice, Shared, Told};
+use super::{Held, Notice, Shared, Staged, Told};
 use crate::admit::{Claim, Found, PutBack};
 use crate::config::Pipeline;
 use crate::discover::Name;
@@ -35,6 +35,7 @@ impl Shared {
                 Ok(Some(Event::ClaimDone { pipeline, name, result }))
             }
             Action::Start { id } => self.start(id).map(Some),
+            Action::Publish { id } => self.publish(id).map(Some),
             Action::Conclude { id, disposition } => self.conclude(id, disposition).map(Some),
             Action::Tell(tell) => {
                 self.tell(tell);
@@ -75,7 +76,7 @@ impl Shared {
         })
     }
 
-    /// Runs one attempt from its beginning to its publication.
+    /// Runs one attempt from its beginning until its outputs are staged.
     fn start(&self, id: FileId) -> Result<Event, Fatal> {
         let Some((pipeline, held)) = self.held(&id) else { return Ok(Event::Finished { id }) };
         let job = match self.publisher.begin(&pipeline, &held.arrival) {
@@ -86,36 +87,45 @@ impl Shared {
         if let Some(held) = self.files().get_mut(&id) {
             held.job = Some(job.clone());
         }
-        let flight = Flight::of(&job, &self.telemetry);
+        let flight = Flight::of(job.clone(), self.telemetry.clone());
         self.tell_started(&job);
-        match self.attempt(&pipeline, &job, &flight) {
-            Ok(Ok((finished, report))) => Ok(self.finished(&finished, report.as_ref())),
-            Ok(Err(error)) => Ok(Event::Failed { id, error }),
-            Err(error) => self.broke(id, error),
+        // Cheaper than processing it: only a content of a size seen before is read for this.
+        let duplicate = self
+            .publisher
+            .known_content(&job)
+            .and_then(|known| known.map(|known| self.publisher.archive_duplicate(&pipeline, &job, &known)).transpose());
+        match duplicate {
+            Ok(None) => {}
+            Ok(Some(finished)) => return Ok(self.finished(&finished, None)),
+            Err(error) => return self.broke(id, error),
+        }
+        match self.runner.run(&pipeline, &job, &self.cancel, &|told| flight.progress(told)) {
+            Ok(report) => {
+                self.staged().insert(id.clone(), Staged { flight, report });
+                Ok(Event::Processed { id })
+            }
+            Err(error) => Ok(Event::Failed { id, error }),
         }
     }
 
-    fn attempt(
-        &self,
-        pipeline: &Pipeline,
-        job: &Job,
-        flight: &Flight<'_>,
-    ) -> Result<Result<(Finished, Option<JobReport>), JobError>, PublishError> {
-        // Cheaper than processing it: only a content of a size seen before is read for this.
-        if let Some(known) = self.publisher.known_content(job)? {
-            return Ok(Ok((self.publisher.archive_duplicate(pipeline, job, &known)?, None)));
-        }
-        let mut report = match self.runner.run(pipeline, job, &self.cancel, &|told| flight.progress(told)) {
-            Ok(report) => report,
-            Err(error) => return Ok(Err(error)),
+    /// Publishes what an attempt staged.
+    fn publish(&self, id: FileId) -> Result<Event, Fatal> {
+        let staged = self.staged().remove(&id);
+        let (Some(Staged { flight, mut report }), Some((pipeline, Held { job: Some(job), .. }))) =
+            (staged, self.held(&id))
+        else {
+            return Ok(Event::Finished { id });
         };
         flight.progress(Progress::Stage(Stage::Publish));
         let began = self.clock.monotonic();
-        let finished = self.publisher.publish(pipeline, job, &report)?;
+        let finished = match self.publisher.publish(&pipeline, &job, &report) {
+            Ok(finished) => finished,
+            Err(error) => return self.broke(id, error),
+        };
         let cost = report.stages.entry(Stage::Publish).or_default();
         cost.busy_seconds += self.clock.monotonic().saturating_sub(began).as_secs_f64();
         cost.peak_rss_bytes = cost.peak_rss_bytes.max(crate::telemetry::process::resident_bytes());
-        Ok(Ok((finished, Some(report))))
+        Ok(self.finished(&finished, Some(&report)))
     }
 
     /// Ends an attempt the way the engine decided.

@@ -8,16 +8,16 @@ use crate::job::{Job, Progress};
 use crate::telemetry::{Telemetry, span};
 
 /// One attempt under way.
-pub(super) struct Flight<'a> {
-    telemetry: &'a Telemetry,
-    job: &'a Job,
+pub(super) struct Flight {
+    telemetry: Telemetry,
+    job: Job,
     rows: AtomicU64,
     bytes: AtomicU64,
     stage: Mutex<Option<tracing::Span>>,
 }
 
-impl<'a> Flight<'a> {
-    pub(super) const fn of(job: &'a Job, telemetry: &'a Telemetry) -> Self {
+impl Flight {
+    pub(super) const fn of(job: Job, telemetry: Telemetry) -> Self {
         Self { telemetry, job, rows: AtomicU64::new(0), bytes: AtomicU64::new(0), stage: Mutex::new(None) }
     }
 
@@ -29,7 +29,7 @@ impl<'a> Flight<'a> {
             }
             Progress::Stage(stage) => {
                 // One span at a time: the next stage ends the one before.
-                *self.stage.lock().unwrap_or_else(PoisonError::into_inner) = Some(span(self.job, stage));
+                *self.stage.lock().unwrap_or_else(PoisonError::into_inner) = Some(span(&self.job, stage));
             }
             Progress::Wrote { .. } => {}
         }
@@ -37,7 +37,7 @@ impl<'a> Flight<'a> {
     }
 }
 
-impl Drop for Flight<'_> {
+impl Drop for Flight {
     fn drop(&mut self) {
         let (rows, bytes) = (self.rows.load(Ordering::Relaxed), self.bytes.load(Ordering::Relaxed));
         self.telemetry.emit(Told::FileLeftFlight { pipeline: &self.job.pipeline, rows, bytes });

@@ -94,6 +94,7 @@ impl Driver {
         if !self.changed || began < self.report_at {
             return;
         }
+        self.shared.telemetry.emit(Told::WorkersBusy { workers: self.state.working() });
         for pipeline in self.shared.lanes.keys() {
             let backlog = self.state.backlog(pipeline);
             self.shared.telemetry.emit(Told::Backlog {

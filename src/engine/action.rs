@@ -80,6 +80,11 @@ pub enum Event {
         /// How it went.
         result: ClaimResult,
     },
+    /// The work on the file is done and its outputs are staged: its worker is free.
+    Processed {
+        /// Its id.
+        id: FileId,
+    },
     /// The file reached its outcome: published, a duplicate, or empty.
     Finished {
         /// Its id.
@@ -177,9 +182,14 @@ pub enum Action {
         /// When it was first seen.
         first_seen: Timestamp,
     },
-    /// Run one attempt and publish it, or do what is left of a file whose outcome is settled: [`Event::Finished`],
+    /// Run one attempt, or do what is left of a file whose outcome is settled: [`Event::Processed`], [`Event::Finished`],
     /// [`Event::Failed`] or [`Event::Stuck`].
     Start {
+        /// Its id.
+        id: FileId,
+    },
+    /// Publish what an attempt staged: [`Event::Finished`], [`Event::Failed`] or [`Event::Stuck`].
+    Publish {
         /// Its id.
         id: FileId,
     },

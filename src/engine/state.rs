@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::disk::DiskWait;
 use super::inbox::{Inbox, Wants};
-use super::work::{Phase, Work, Works};
+use super::work::{Phase, Step, Work, Works};
 use super::{Action, ClaimResult, Claimed, Disposition, Event, RetryPolicy, Tell, dispose};
 use crate::discover::Name;
 use crate::job::{DiscoverySource, FileId, JobError, RetryReason, Timestamp};
@@ -42,8 +42,11 @@ pub struct Rules {
 /// What holds for all pipelines together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Files in flight at once.
+    /// Files worked on at once.
     pub workers: usize,
+    /// Files that may wait for the disk beside those: in all to be published, and per pipeline to be claimed. They share its
+    /// syncs, so a few are hardly slower than one.
+    pub ahead: usize,
     /// How often and how soon to try again.
     pub retry: RetryPolicy,
 }
@@ -165,6 +168,12 @@ impl State {
         self.works.in_flight()
     }
 
+    /// Returns the files that have a worker.
+    #[must_use]
+    pub const fn working(&self) -> usize {
+        self.works.working()
+    }
+
     /// Returns whether, while draining, nothing is under way any more.
     #[must_use]
     pub fn is_drained(&self) -> bool {
@@ -227,6 +236,7 @@ impl State {
                 self.take_in(pipeline, name, &claimed, now);
             }
             Event::ClaimDone { pipeline, name, result } => self.claim_done(pipeline, name, result, now, out),
+            Event::Processed { id } => self.processed(id, out),
             Event::Finished { id } => self.finished(&id, now, out),
             Event::Failed { id, error } => self.failed(id, error, now, out),
             Event::Concluded { id, held } => self.concluded(&id, held, now, out),
@@ -320,7 +330,8 @@ impl State {
 
     /// Starts and claims as much as the limits allow.
     fn schedule(&mut self, now: Now, out: &mut Vec<Action>) {
-        while self.works.in_flight() < self.limits.workers {
+        let Limits { workers, ahead, .. } = self.limits;
+        while self.works.working() < workers && self.works.in_flight() < workers + ahead {
             let may = |pipeline: &Arc<str>, lane: &Lane| {
                 self.works.startable(pipeline) > 0 && lane.disk.allows(now.monotonic)
             };
@@ -335,11 +346,12 @@ impl State {
                 Some(disposition) => Action::Conclude { id, disposition },
             });
         }
-        while self.on_hand(now) < self.limits.workers {
+        loop {
             let may = |pipeline: &Arc<str>, lane: &Lane| {
                 let claimed = self.works.count(pipeline) + lane.inbox.claiming();
+                let on_hand = self.works.startable(pipeline) + lane.inbox.claiming();
                 let room = if lane.disk.is_active() { claimed == 0 } else { claimed < MAX_CLAIMED };
-                room && lane.inbox.has_ready() && lane.disk.allows(now.monotonic)
+                room && on_hand < workers + ahead && lane.inbox.has_ready() && lane.disk.allows(now.monotonic)
             };
             let Some(pipeline) = next_turn(&self.lanes, self.claim_turn.as_ref(), may) else { break };
             self.claim_turn = Some(Arc::clone(&pipeline));
@@ -348,15 +360,6 @@ impl State {
             lane.disk.begin();
             out.push(claim);
         }
-    }
-
-    /// Returns how many files are claimed, or being claimed, and could start at once: enough to keep the workers busy.
-    fn on_hand(&self, now: Now) -> usize {
-        let of = |(pipeline, lane): (&Arc<str>, &Lane)| {
-            let startable = if lane.disk.allows(now.monotonic) { self.works.startable(pipeline) } else { 0 };
-            startable + lane.inbox.claiming()
-        };
-        self.lanes.iter().map(of).sum()
     }
 
     fn claim_done(&mut self, pipeline: Arc<str>, name: Name, result: ClaimResult, now: Now, out: &mut Vec<Action>) {
@@ -420,6 +423,14 @@ impl State {
         until.saturating_sub(now.monotonic)
     }
 
+    fn processed(&mut self, id: FileId, out: &mut Vec<Action>) {
+        let working = |work: &&mut Work| matches!(work.phase, Phase::Running { step: Step::Working, .. });
+        if self.works.running(&id).filter(working).is_some() {
+            self.works.step(&id, Step::Publishing);
+            out.push(Action::Publish { id });
+        }
+    }
+
     fn finished(&mut self, id: &FileId, now: Now, out: &mut Vec<Action>) {
         if self.works.running(id).is_none() {
             return;
@@ -443,11 +454,12 @@ impl State {
     fn failed(&mut self, id: FileId, error: JobError, now: Now, out: &mut Vec<Action>) {
         let jitter = self.jitter.u64(..);
         let Some(work) = self.works.running(&id) else { return };
-        let Phase::Running { since, ending: None } = work.phase else { return };
+        if matches!(work.phase, Phase::Running { step: Step::Ending(_), .. }) {
+            return;
+        }
         let (mut disposition, tally) = dispose(error, work.tally, &self.limits.retry, jitter);
         work.tally = tally;
         work.stuck = 0;
-        work.phase = Phase::Running { since, ending: Some(disposition.clone()) };
         let pipeline = Arc::clone(&work.pipeline);
         if let Disposition::Retry { reason, delay, message, .. } = &mut disposition {
             if *reason == RetryReason::DiskFull {
@@ -456,12 +468,13 @@ impl State {
             let tell = Tell::Retried { id: id.clone(), reason: *reason, message: message.clone(), delay: *delay };
             out.push(Action::Tell(tell));
         }
+        self.works.step(&id, Step::Ending(disposition.clone()));
         out.push(Action::Conclude { id, disposition });
     }
 
     fn concluded(&mut self, id: &FileId, held: bool, now: Now, out: &mut Vec<Action>) {
         let Some(work) = self.works.running(id) else { return };
-        let Phase::Running { ending: Some(disposition), .. } = work.phase.clone() else { return };
+        let Phase::Running { step: Step::Ending(disposition), .. } = work.phase.clone() else { return };
         work.stuck = 0;
         let pipeline = Arc::clone(&work.pipeline);
         if let Disposition::Retry { delay, .. } = disposition {
@@ -500,7 +513,10 @@ impl State {
     fn stuck(&mut self, id: FileId, settled: bool, disk_full: bool, message: String, now: Now, out: &mut Vec<Action>) {
         let jitter = self.jitter.u64(..);
         let Some(work) = self.works.running(&id) else { return };
-        let Phase::Running { ending, .. } = work.phase.clone() else { return };
+        let ending = match work.phase.clone() {
+            Phase::Running { step: Step::Ending(ending), .. } => Some(ending),
+            Phase::Running { .. } | Phase::Waiting { .. } => None,
+        };
         work.stuck += 1;
         work.unconcluded = ending.filter(|_| !settled);
         let own = self.limits.retry.delay(work.stuck, jitter);

@@ -28,7 +28,18 @@ pub(super) enum Phase {
     /// May start from this time on.
     Waiting { not_before: Duration },
     /// An attempt is under way, or its end.
-    Running { since: Timestamp, ending: Option<Disposition> },
+    Running { since: Timestamp, step: Step },
+}
+
+/// What is done of an attempt.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Step {
+    /// A worker has it.
+    Working,
+    /// Its outputs are staged: only the disk has work left.
+    Publishing,
+    /// It ends this way.
+    Ending(Disposition),
 }
 
 impl Work {
@@ -48,6 +59,10 @@ impl Work {
     pub(super) const fn in_flight(&self) -> bool {
         matches!(self.phase, Phase::Running { .. })
     }
+
+    const fn has_worker(&self) -> bool {
+        matches!(self.phase, Phase::Running { step: Step::Working, .. })
+    }
 }
 
 /// All claimed files, and per pipeline those that may start, oldest first.
@@ -57,11 +72,17 @@ pub(super) struct Works {
     startable: BTreeMap<Arc<str>, BTreeSet<(Timestamp, FileId)>>,
     count: BTreeMap<Arc<str>, usize>,
     in_flight: usize,
+    working: usize,
 }
 
 impl Works {
     pub(super) const fn in_flight(&self) -> usize {
         self.in_flight
+    }
+
+    /// Returns how many files in flight have a worker.
+    pub(super) const fn working(&self) -> usize {
+        self.working
     }
 
     pub(super) fn get(&self, id: &FileId) -> Option<&Work> {
@@ -85,6 +106,7 @@ impl Works {
     pub(super) fn remove(&mut self, id: &FileId) -> Option<Work> {
         let work = self.all.remove(id)?;
         self.in_flight -= usize::from(work.in_flight());
+        self.working -= usize::from(work.has_worker());
         if let Some(count) = self.count.get_mut(&work.pipeline) {
             *count -= 1;
         }
@@ -109,9 +131,21 @@ impl Works {
         let (_, id) = self.startable.get_mut(pipeline)?.pop_first()?;
         let work = self.all.get_mut(&id)?;
         let ending = work.unconcluded.take();
-        work.phase = Phase::Running { since, ending: ending.clone() };
+        work.phase = Phase::Running { since, step: ending.clone().map_or(Step::Working, Step::Ending) };
         self.in_flight += 1;
+        self.working += usize::from(work.has_worker());
         Some((id, ending))
+    }
+
+    /// Moves a file in flight on to its next step.
+    pub(super) fn step(&mut self, id: &FileId, next: Step) {
+        if let Some(work) = self.all.get_mut(id) {
+            let had = work.has_worker();
+            if let Phase::Running { step, .. } = &mut work.phase {
+                *step = next;
+            }
+            self.working = self.working + usize::from(work.has_worker()) - usize::from(had);
+        }
     }
 
     /// Returns a file in flight, to change it.
@@ -122,8 +156,10 @@ impl Works {
     /// Takes a file out of flight, to wait until `not_before`.
     pub(super) fn park(&mut self, id: &FileId, not_before: Duration) {
         if let Some(work) = self.running(id) {
+            let had = work.has_worker();
             work.phase = Phase::Waiting { not_before };
             self.in_flight -= 1;
+            self.working -= usize::from(had);
         }
     }
 

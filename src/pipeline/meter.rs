@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use tracing::Span;
 
@@ -10,10 +11,16 @@ use crate::job::{Job, Stage, StageCost};
 use crate::telemetry;
 use crate::telemetry::process::resident_bytes;
 
+/// A sample of the resident memory serves for so long: it is three system calls, and a small file is done in less.
+const SAMPLE_LASTS: Duration = Duration::from_millis(5);
+
 /// The cost of one job, shared by its threads.
 pub struct Meter<'c> {
     clock: &'c dyn Clock,
     stages: Vec<Entry>,
+    /// The last sample of the resident memory, and when the next is due, in nanoseconds.
+    resident: AtomicU64,
+    sample_due: AtomicU64,
 }
 
 struct Entry {
@@ -32,7 +39,8 @@ impl<'c> Meter<'c> {
             busy_nanos: AtomicU64::new(0),
             peak_rss: AtomicU64::new(0),
         };
-        Self { clock, stages: Stage::ALL.iter().map(entry).collect() }
+        let stages = Stage::ALL.iter().map(entry).collect();
+        Self { clock, stages, resident: AtomicU64::new(0), sample_due: AtomicU64::new(0) }
     }
 
     /// Runs `work` as part of `stage`.
@@ -40,10 +48,19 @@ impl<'c> Meter<'c> {
         let Some(entry) = self.stages.iter().find(|entry| entry.stage == stage) else { return work() };
         let began = self.clock.monotonic();
         let result = entry.span.in_scope(work);
-        let busy = self.clock.monotonic().saturating_sub(began);
-        entry.busy_nanos.fetch_add(u64::try_from(busy.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
-        entry.peak_rss.fetch_max(resident_bytes(), Ordering::Relaxed);
+        let ended = self.clock.monotonic();
+        entry.busy_nanos.fetch_add(nanos(ended.saturating_sub(began)), Ordering::Relaxed);
+        entry.peak_rss.fetch_max(self.resident_at(ended), Ordering::Relaxed);
         result
+    }
+
+    /// Returns the resident memory, as of a moment ago.
+    fn resident_at(&self, now: Duration) -> u64 {
+        if nanos(now) >= self.sample_due.load(Ordering::Acquire) {
+            self.resident.store(resident_bytes(), Ordering::Relaxed);
+            self.sample_due.store(nanos(now + SAMPLE_LASTS), Ordering::Release);
+        }
+        self.resident.load(Ordering::Relaxed)
     }
 
     /// Returns the cost of every stage that ran.
@@ -63,4 +80,8 @@ impl<'c> Meter<'c> {
     pub fn peak_rss_bytes(&self) -> u64 {
         self.stages.iter().map(|entry| entry.peak_rss.load(Ordering::Relaxed)).max().unwrap_or(0)
     }
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }

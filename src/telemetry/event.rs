@@ -163,6 +163,11 @@ pub enum Event<'a> {
         /// Start of the oldest of them.
         oldest_in_flight: Option<Timestamp>,
     },
+    /// Files that are being worked on, in all pipelines.
+    WorkersBusy {
+        /// As many workers.
+        workers: usize,
+    },
     /// Files in quarantine, as the ledger counts them.
     Quarantine {
         /// Its pipeline.

@@ -49,6 +49,7 @@ pub(super) fn tell(event: &Event<'_>) {
         | Event::FileLeftFlight { .. }
         | Event::SchemaDrift { .. }
         | Event::Backlog { .. }
+        | Event::WorkersBusy { .. }
         | Event::Quarantine { .. }
         | Event::WatchEvent { .. }
         | Event::LedgerHolds { .. }

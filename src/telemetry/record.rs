@@ -85,8 +85,8 @@ impl Inner {
                         now.in_flight = in_flight;
                     });
                 });
-                daemon.workers_busy.set_count(self.in_flight_files());
             }
+            Event::WorkersBusy { workers } => daemon.workers_busy.set_count(u64::try_from(workers).unwrap_or(u64::MAX)),
             Event::Quarantine { pipeline, files } => self.with(pipeline, |of| {
                 of.quarantined.set_count(files);
                 of.now(|now| now.quarantined = files);

@@ -96,6 +96,7 @@ fn a_busy_day(telemetry: &Telemetry) {
     telemetry.emit(Event::FileRetried { pipeline, id: &id, name, reason, message: "", attempt: 1, delay });
     finish(telemetry, Outcome::Succeeded, Some(&report(RowCounts { read: 10, written: 6, rejected: 3, dropped: 1 })));
     finish(telemetry, Outcome::Quarantined, None);
+    telemetry.emit(Event::WorkersBusy { workers: 1 });
     telemetry.emit(Event::Backlog {
         pipeline,
         pending: 2,

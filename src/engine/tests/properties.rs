@@ -7,7 +7,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::world::{Fate, World, name, pipeline};
-use crate::engine::{Event, RetryPolicy, Tell};
+use crate::engine::{Action, Event, RetryPolicy, Tell};
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -117,7 +117,7 @@ proptest! {
         let mut fates = fates.into_iter();
         for _ in 0..100 {
             while !world.effects.is_empty() {
-                let starts = matches!(world.effects[0], crate::engine::Action::Start { .. });
+                let starts = matches!(world.effects[0], Action::Start { .. });
                 let fate = if starts { fates.next().expect("started too often") } else { Fate::Good };
                 world.carry_out(0, fate);
             }
@@ -130,7 +130,7 @@ proptest! {
         prop_assert!(world.gave_up[0].1 <= policy.attempts && world.gave_up[0].1 >= policy.crashes);
     }
 
-    /// Files found by one scan are claimed in the order they were written, pipelines turn and turn about.
+    /// Files found by one scan are started in the order they were written, pipelines turn and turn about.
     #[test]
     fn oldest_first_and_turn_about(files in prop::collection::vec(0_usize..3, 1..40), workers in 1_usize..4) {
         let mut world = World::new(3, workers, false);
@@ -143,26 +143,27 @@ proptest! {
             world.carry_out(0, Fate::Good);
         }
         world.advance(Duration::from_secs(3));
-        for _ in 0..world.effects.len() {
-            world.carry_out(0, Fate::Good);
+        let attempt = |effect: &Action| matches!(effect, Action::Start { .. } | Action::Publish { .. });
+        while let Some(next) = world.effects.iter().position(|effect| !attempt(effect)) {
+            world.carry_out(next, Fate::Good);
         }
-        // From here on every inbox is known.
-        let known = world.claims.len();
+        // From here on every inbox is known, and has claimed what it may.
+        let known = world.started.len();
         world.settle_down();
-        prop_assert_eq!(world.claims.len(), files.len());
+        prop_assert_eq!(world.started.len(), files.len());
         let mut left: BTreeMap<_, usize> = BTreeMap::new();
         for number in &files {
             *left.entry(pipeline(*number)).or_default() += 1;
         }
         let mut previous: BTreeMap<_, _> = BTreeMap::new();
         let mut since: BTreeMap<_, usize> = BTreeMap::new();
-        for (turn, (claimed, name)) in world.claims.iter().enumerate() {
-            if let Some(earlier) = previous.insert(Arc::clone(claimed), Arc::clone(name)) {
+        for (turn, (started, name)) in world.started.iter().enumerate() {
+            if let Some(earlier) = previous.insert(Arc::clone(started), Arc::clone(name)) {
                 prop_assert!(*name < earlier, "a younger file went first");
             }
-            *left.get_mut(claimed).unwrap() -= 1;
-            since.insert(Arc::clone(claimed), 0);
-            for (waiting, _) in left.iter().filter(|(other, left)| turn >= known && **left > 0 && *other != claimed) {
+            *left.get_mut(started).unwrap() -= 1;
+            since.insert(Arc::clone(started), 0);
+            for (waiting, _) in left.iter().filter(|(other, left)| turn >= known && **left > 0 && *other != started) {
                 let turns = since.entry(Arc::clone(waiting)).or_default();
                 *turns += 1;
                 prop_assert!(*turns <= 2, "{waiting} waited for more than one turn of each other pipeline");

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::world::{Fate, World, name, pipeline};
+use super::world::{AHEAD, Fate, World, name, pipeline};
 use crate::discover::Sighting;
 use crate::engine::{Action, ClaimResult, Event, Tell};
 use crate::job::{DiscoverySource, FileStamp};
@@ -238,6 +238,12 @@ fn draining_begins_nothing_new_and_ends_when_all_is_done() {
     world.advance(secs(100));
     assert!(matches!(world.effects[..], [Action::Start { .. }]), "{:?}", world.effects);
     world.carry_out(0, Fate::Good);
+    assert!(
+        matches!(world.effects[..], [Action::Publish { .. }]),
+        "what is worked out is published: {:?}",
+        world.effects
+    );
+    world.carry_out(0, Fate::Good);
     assert!(world.state.is_drained());
     assert_eq!(world.state.next_wake(), None);
 }
@@ -288,5 +294,23 @@ fn two_hundred_thousand_files_are_taken_in_well_under_a_second_each_step() {
     assert!(matches!(&world.effects[..], [Action::Look { names, .. }] if names.len() == 200_000));
     world.carry_out(0, Fate::Good);
     assert_eq!(world.state.backlog("p0").pending, 200_000);
-    assert_eq!(world.claims.len(), 2, "no more are claimed than the workers can use");
+    assert_eq!(world.claims.len(), 2 + AHEAD, "no more are claimed than the workers can use and the disk can share");
+}
+
+#[test]
+fn a_worker_is_free_while_the_disk_has_its_file_and_the_disk_does_not_get_too_many() {
+    let mut world = World::new(1, 1, false);
+    for number in 0..9 {
+        world.drop_file(pipeline(0), name(&format!("{number}.csv")));
+    }
+    world.apply(Event::Begin);
+    world.carry_out(0, Fate::Good);
+    world.advance(secs(3));
+    while let Some(next) = world.effects.iter().position(|effect| !matches!(effect, Action::Publish { .. })) {
+        world.carry_out(next, Fate::Good);
+    }
+    assert_eq!(world.effects.len(), 1 + AHEAD, "nothing more is started until one of these is published");
+    assert_eq!((world.state.working(), world.state.in_flight()), (0, 1 + AHEAD));
+    world.carry_out(0, Fate::Good);
+    assert_eq!((world.state.working(), world.state.in_flight()), (1, 1 + AHEAD));
 }

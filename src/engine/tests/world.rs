@@ -23,6 +23,9 @@ pub(super) enum Fate {
     Stuck,
 }
 
+/// Files that may wait for the disk.
+pub(super) const AHEAD: usize = 2;
+
 pub(super) struct World {
     pub(super) state: State,
     pub(super) clock: Duration,
@@ -35,6 +38,7 @@ pub(super) struct World {
     pub(super) tells: Vec<Tell>,
     pub(super) starts: BTreeMap<FileId, u32>,
     pub(super) claims: Vec<(Arc<str>, Name)>,
+    pub(super) started: Vec<(Arc<str>, Name)>,
     pub(super) keep: bool,
     pub(super) last: Option<Event>,
     scanning: BTreeSet<Arc<str>>,
@@ -58,7 +62,7 @@ impl World {
             scan_interval: Duration::from_secs(30),
             keep,
         });
-        let limits = Limits { workers, retry: RetryPolicy::default() };
+        let limits = Limits { workers, ahead: AHEAD, retry: RetryPolicy::default() };
         Self {
             state: State::new(rules.collect(), limits, 7),
             clock: Duration::from_secs(1),
@@ -70,6 +74,7 @@ impl World {
             tells: Vec::new(),
             starts: BTreeMap::new(),
             claims: Vec::new(),
+            started: Vec::new(),
             keep,
             last: None,
             scanning: BTreeSet::new(),
@@ -91,7 +96,8 @@ impl World {
                 self.effects.push(action);
             }
         }
-        assert!(self.state.in_flight() <= self.workers, "more files in flight than workers");
+        assert!(self.state.working() <= self.workers, "more files worked on than there are workers");
+        assert!(self.state.in_flight() <= self.workers + AHEAD, "too many files in flight");
         self.clock += Duration::from_nanos(1);
     }
 
@@ -102,6 +108,7 @@ impl World {
                 let claimed = self.claimed.get_mut(id).expect("started a file that is not claimed");
                 assert!(!std::mem::replace(&mut claimed.3, true), "started twice at the same time");
                 *self.starts.entry(id.clone()).or_default() += 1;
+                self.started.push((Arc::clone(&claimed.0), Arc::clone(&claimed.1)));
             }
             Action::Claim { pipeline, name, .. } => {
                 let same = |effect: &Action| matches!(effect, Action::Claim { pipeline: p, name: n, .. } if p == pipeline && n == name);
@@ -113,6 +120,9 @@ impl World {
             }
             Action::Conclude { id, .. } => {
                 self.claimed.get_mut(id).expect("concluded a file that is not claimed").3 = true;
+            }
+            Action::Publish { id } => {
+                assert!(self.claimed.get(id).is_some_and(|claimed| claimed.3), "published without an attempt");
             }
             Action::Look { .. } | Action::Tell(_) => {}
         }
@@ -158,7 +168,8 @@ impl World {
                 let result = self.claim(&pipeline, &name, stamp, first_seen, fate);
                 Event::ClaimDone { pipeline, name, result }
             }
-            Action::Start { id } => self.run(id, fate),
+            Action::Start { id } if fate == Fate::Good => Event::Processed { id },
+            Action::Start { id } | Action::Publish { id } => self.run(id, fate),
             Action::Conclude { id, disposition } => self.conclude(id, &disposition, fate),
             Action::Tell(_) => unreachable!("tells are kept apart"),
         };

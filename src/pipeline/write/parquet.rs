@@ -2,6 +2,7 @@
 //!
 //! A group ends at a number of rows or bytes, never because a thread was ready: the same rows give the same file.
 
+pub mod compress;
 pub mod dictionary;
 pub mod encode;
 

@@ -2,9 +2,10 @@
 
 use polars::prelude::*;
 use polars_parquet::write::{
-    CompressedPage, DynIter, Encoding, Page, ParquetType, WriteOptions, array_to_columns, compress, get_dtype_encoding,
+    CompressedPage, DynIter, Encoding, Page, ParquetType, WriteOptions, array_to_columns, get_dtype_encoding,
 };
 
+use super::compress;
 use super::dictionary::{self, Choice};
 
 /// The pages of each leaf of one column.
@@ -23,7 +24,7 @@ pub fn column(column: &Column, kind: &ParquetType, options: WriteOptions) -> Pol
             encode(whole, kind, options, &encodings)
         }
     };
-    let compressed = |page: PolarsResult<_>| Ok(compress(page?, Vec::new(), options.compression)?);
+    let compressed = |page: PolarsResult<_>| compress::page(page?, options.compression);
     leaves?.into_iter().map(|pages| pages.map(compressed).collect()).collect()
 }
 
