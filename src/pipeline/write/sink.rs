@@ -14,6 +14,9 @@ use crate::pipeline::flow::{query_failed, retry_reason};
 
 const ZSTD_LEVEL: i32 = 3;
 
+/// Bytes gathered for one write.
+const BUFFER_BYTES: usize = 256 << 10;
+
 /// The staging directory of one job.
 #[derive(Clone)]
 pub struct Staging<'p> {
@@ -42,14 +45,17 @@ pub struct Sink<'p> {
 }
 
 enum Packed<'p> {
-    Plain(Counted<'p>),
-    Gzip(GzEncoder<Counted<'p>>),
-    Zstd(zstd::Encoder<'static, Counted<'p>>),
+    Plain(Buffered<'p>),
+    Gzip(GzEncoder<Buffered<'p>>),
+    Zstd(zstd::Encoder<'static, Buffered<'p>>),
 }
+
+/// Writers come with a few bytes at a time: they are counted, hashed and told of together.
+type Buffered<'p> = BufWriter<Counted<'p>>;
 
 /// The file itself.
 struct Counted<'p> {
-    file: BufWriter<File>,
+    file: File,
     bytes: u64,
     hasher: blake3::Hasher,
     progress: &'p (dyn Fn(Progress) + Sync),
@@ -73,8 +79,8 @@ impl<'p> Staging<'p> {
         let parent = path.parent().unwrap_or(&self.directory);
         let made = std::fs::create_dir_all(parent).and_then(|()| File::create_new(&path));
         let file = made.map_err(|error| write_failed(error.kind(), &path, &error.to_string()))?;
-        let file = BufWriter::with_capacity(256 << 10, file);
         let counted = Counted { file, bytes: 0, hasher: blake3::Hasher::new(), progress: self.progress };
+        let counted = BufWriter::with_capacity(BUFFER_BYTES, counted);
         let packed = match packing {
             Packing::Plain => Packed::Plain(counted),
             Packing::Gzip => Packed::Gzip(GzEncoder::new(counted, flate2::Compression::default())),
@@ -104,7 +110,7 @@ impl Sink<'_> {
             Some(Packed::Zstd(encoder)) => encoder.finish(),
             None => Err(closed()),
         };
-        let flushed = ended.and_then(|mut counted| counted.file.flush().map(|()| counted));
+        let flushed = ended.and_then(|counted| counted.into_inner().map_err(io::IntoInnerError::into_error));
         let counted = flushed.map_err(|error| self.io_failed(&error))?;
         Ok(OutputFile { bytes: counted.bytes, rows, blake3: counted.hasher.finalize().to_hex().to_string() })
     }
