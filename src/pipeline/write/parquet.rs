@@ -5,6 +5,7 @@
 pub mod compress;
 pub mod dictionary;
 pub mod encode;
+pub mod indices;
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -3,9 +3,9 @@
 //! Polars' writer never makes one for floats, and decides for the rest by an estimate of its own that costs as much as
 //! trying. Money, counts, codes and coordinates repeat: their indices are an eighth of the bytes the compressor would see.
 
-use polars_arrow::array::{ArrayRef, DictionaryArray, PrimitiveArray};
-use polars_arrow::bitmap::BitmapBuilder;
-use polars_arrow::datatypes::{ArrowDataType, IntegerType, PhysicalType};
+use polars_arrow::array::{ArrayRef, PrimitiveArray};
+use polars_arrow::bitmap::{Bitmap, BitmapBuilder};
+use polars_arrow::datatypes::PhysicalType;
 use polars_arrow::types::{NativeType, PrimitiveType};
 
 /// Percent of its plain size up to which a column of floats is stored as a dictionary. Their mantissas hardly compress.
@@ -17,11 +17,21 @@ const WORTH_INTEGERS: usize = 50;
 /// How a column is stored.
 pub enum Choice {
     /// As this dictionary and its indices.
-    Dictionary(DictionaryArray<u32>),
+    Dictionary(Dictionary),
     /// As it is: a dictionary would not pay.
     Plain,
     /// As Polars' writer thinks best: it is none of the columns judged here.
     Unjudged,
+}
+
+/// A column as indices into its distinct values.
+pub struct Dictionary {
+    /// The distinct values, in order of first appearance; at least one.
+    pub values: ArrayRef,
+    /// The index of every value that is not null.
+    pub keys: Vec<u32>,
+    /// Which rows are not null; `None`: all.
+    pub valid: Option<Bitmap>,
 }
 
 /// Chooses for a column, given in pieces. Judged are numbers and times of 32 and 64 bits; for 8 and 16, Polars has a direct
@@ -44,11 +54,7 @@ pub fn choose(pieces: &[ArrayRef]) -> Choice {
     dictionary.map_or(Choice::Plain, Choice::Dictionary)
 }
 
-fn numbers<T: NativeType>(
-    pieces: &[ArrayRef],
-    worth: usize,
-    bits: impl Fn(T) -> u64 + Copy,
-) -> Option<DictionaryArray<u32>> {
+fn numbers<T: NativeType>(pieces: &[ArrayRef], worth: usize, bits: impl Fn(T) -> u64 + Copy) -> Option<Dictionary> {
     let rows = pieces.iter().map(|piece| piece.len()).sum();
     let mut table = Table::new(most_distinct(rows, size_of::<T>(), worth));
     let mut keys = Vec::with_capacity(rows);
@@ -65,7 +71,9 @@ fn numbers<T: NativeType>(
             Some(validity) => {
                 valid.extend_from_bitmap(validity);
                 for (value, valid) in piece.values().iter().zip(validity) {
-                    keys.push(if valid { table.index(*value, bits)? } else { 0 });
+                    if valid {
+                        keys.push(table.index(*value, bits)?);
+                    }
                 }
             }
         }
@@ -73,11 +81,8 @@ fn numbers<T: NativeType>(
     if table.distinct.is_empty() {
         return None;
     }
-    let dtype = pieces.first()?.dtype();
-    let values = PrimitiveArray::new(dtype.clone(), table.distinct.into(), None);
-    let keys = PrimitiveArray::new(ArrowDataType::UInt32, keys.into(), valid.into_opt_validity());
-    let dtype = ArrowDataType::Dictionary(IntegerType::UInt32, Box::new(dtype.clone()), false);
-    DictionaryArray::try_new(dtype, keys, values.boxed()).ok()
+    let values = PrimitiveArray::new(pieces.first()?.dtype().clone(), table.distinct.into(), None);
+    Some(Dictionary { values: values.boxed(), keys, valid: valid.into_opt_validity() })
 }
 
 /// Returns the most distinct values with which `rows` indices and a dictionary stay below `worth` percent of the
@@ -173,12 +178,16 @@ mod tests {
     }
 
     /// The values a reader of the dictionary sees, by their bits.
-    fn read(dictionary: &DictionaryArray<u32>) -> Vec<Option<u64>> {
-        let values = dictionary.values().as_any().downcast_ref::<Float64Array>().unwrap();
-        dictionary.keys().iter().map(|key| key.map(|key| values.value(*key as usize).to_bits())).collect()
+    fn read(dictionary: &Dictionary) -> Vec<Option<u64>> {
+        let values = dictionary.values.as_any().downcast_ref::<Float64Array>().unwrap();
+        let mut keys = dictionary.keys.iter();
+        let all = vec![true; dictionary.keys.len()];
+        let valid = dictionary.valid.as_ref().map_or(all, |valid| valid.iter().collect());
+        let value = |valid: bool| valid.then(|| values.value(*keys.next().unwrap() as usize).to_bits());
+        valid.into_iter().map(value).collect()
     }
 
-    fn of(pieces: &[ArrayRef]) -> Option<DictionaryArray<u32>> {
+    fn of(pieces: &[ArrayRef]) -> Option<Dictionary> {
         match choose(pieces) {
             Choice::Dictionary(dictionary) => Some(dictionary),
             Choice::Plain | Choice::Unjudged => None,
@@ -189,7 +198,7 @@ mod tests {
     fn values_that_repeat_are_kept_once_each_by_their_bits() {
         let values = [Some(0.5), None, Some(-0.0), Some(0.0), Some(0.5), Some(f64::NAN)].repeat(100);
         let dictionary = of(&[floats(&values), floats(&values)]).unwrap();
-        assert_eq!(dictionary.values().len(), 4);
+        assert_eq!(dictionary.values.len(), 4);
         let expected: Vec<_> = values.iter().chain(&values).map(|value| value.map(f64::to_bits)).collect();
         assert_eq!(read(&dictionary), expected);
     }

@@ -5,8 +5,8 @@ use polars_parquet::write::{
     CompressedPage, DynIter, Encoding, Page, ParquetType, WriteOptions, array_to_columns, get_dtype_encoding,
 };
 
-use super::compress;
 use super::dictionary::{self, Choice};
+use super::{compress, indices};
 
 /// The pages of each leaf of one column.
 pub type Pages = Vec<Vec<CompressedPage>>;
@@ -15,8 +15,12 @@ pub type Pages = Vec<Vec<CompressedPage>>;
 pub fn column(column: &Column, kind: &ParquetType, options: WriteOptions) -> PolarsResult<Pages> {
     let series = column.as_materialized_series();
     let pieces: Vec<_> = (0..series.n_chunks()).map(|piece| series.to_arrow(piece, CompatLevel::newest())).collect();
+    let compressed = |page: PolarsResult<_>| compress::page(page?, options.compression);
     let leaves = match dictionary::choose(&pieces) {
-        Choice::Dictionary(pieces) => encode(pieces.boxed(), kind, options, &[Encoding::RleDictionary]),
+        Choice::Dictionary(dictionary) => {
+            let pages = indices::pages(&dictionary, kind, options)?;
+            return Ok(vec![pages.into_iter().map(Ok).map(compressed).collect::<PolarsResult<_>>()?]);
+        }
         Choice::Plain => encode(whole(series), kind, options, &[Encoding::Plain]),
         Choice::Unjudged => {
             let whole = whole(series);
@@ -24,7 +28,6 @@ pub fn column(column: &Column, kind: &ParquetType, options: WriteOptions) -> Pol
             encode(whole, kind, options, &encodings)
         }
     };
-    let compressed = |page: PolarsResult<_>| compress::page(page?, options.compression);
     leaves?.into_iter().map(|pages| pages.map(compressed).collect()).collect()
 }
 
