@@ -17,6 +17,7 @@ mod retry;
 mod run;
 mod shared;
 mod verdict;
+mod worker;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -93,6 +94,9 @@ enum Command {
     Rejects(rejects::RejectsArgs),
     /// Puts a quarantined file back into its inbox, once the config or the world is mended.
     Retry(retry::RetryArgs),
+    /// A child of the daemon that runs jobs. The daemon starts it; nobody else does.
+    #[command(hide = true)]
+    Worker,
     /// Prints references and assets built into this program, so they always match its version.
     Print(print::PrintArgs),
 }
@@ -131,6 +135,7 @@ fn dispatch(cli: &Cli, console: &Console) -> Result<Exit, Failure> {
         Command::Explain(args) => explain::explain(global, args, console),
         Command::Rejects(args) => rejects::rejects(global, args, console),
         Command::Retry(args) => retry::retry(global, args, console),
+        Command::Worker => worker::worker(global, console),
         Command::Print(args) => print::print(global, args, console),
     }
 }

@@ -25,7 +25,7 @@ use polars::prelude::{DataType, TimeUnit, TimeZone};
 
 pub use error::{ConfigError, ConfigErrors, nearest};
 pub use folders::check_folders;
-pub use read::{load, load_planned, parse};
+pub use read::{load, load_planned, parse, parse_planned};
 pub use schema::json_schema;
 
 /// A whole configuration, validated.
@@ -33,6 +33,8 @@ pub use schema::json_schema;
 pub struct Config {
     /// The file it was read from, absolute.
     pub file: PathBuf,
+    /// Its text: another process that reads it comes to the same configuration.
+    pub text: Arc<str>,
     /// Address of the HTTP endpoint.
     pub listen: std::net::SocketAddr,
     /// Whether `POST /-/reload` is allowed.
@@ -45,6 +47,8 @@ pub struct Config {
     pub memory: Option<u64>,
     /// How long a stop waits for files in progress.
     pub drain: Duration,
+    /// A worker that says nothing for so long is taken for hung.
+    pub stall_timeout: Duration,
     /// Pipelines in the order of the file. Cheap to clone and hand to a job.
     pub pipelines: Vec<Arc<Pipeline>>,
 }
@@ -94,6 +98,14 @@ pub struct Pipeline {
     pub latency: Option<Duration>,
     /// BLAKE3 (lower-case hex, 16 digits) of the pipeline's part of the file: changes when its meaning may have.
     pub config_hash: String,
+}
+
+impl Pipeline {
+    /// Returns the folder below which attempts write their outputs until they are published.
+    #[must_use]
+    pub fn staging_root(&self) -> PathBuf {
+        self.output.join(".forebay").join("staging")
+    }
 }
 
 /// `on_success`.

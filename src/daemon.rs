@@ -38,7 +38,7 @@ use crate::lifecycle::Lifecycle;
 use crate::publish::Publisher;
 use crate::telemetry::Telemetry;
 use crate::telemetry::event::Event as Told;
-use crate::worker::{InProcess, Runner, log_panics};
+use crate::worker::{Runner, WorkerCommand, log_panics};
 
 pub use error::DaemonError;
 pub use view::{LedgerView, document};
@@ -58,6 +58,8 @@ pub struct DaemonOptions {
     pub notices: Option<UnboundedSender<Notice>>,
     /// How often and how soon failed attempts are tried again.
     pub retry: RetryPolicy,
+    /// How to start workers; `None`: jobs run in this process, and what crashes them crashes it.
+    pub worker: Option<WorkerCommand>,
 }
 
 /// What [`DaemonOptions::notices`] hears of.

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 pub use name::{display_name, is_invisible};
-pub use sets::{DiscoverySource, DriftKind, Outcome, QuarantineReason, RejectReason, RetryReason, Stage};
+pub use sets::{CrashCause, DiscoverySource, DriftKind, Outcome, QuarantineReason, RejectReason, RetryReason, Stage};
 
 /// The ledger's id for one arrival: 26 characters of `[0-9a-z]`, unique, ordered by arrival.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -156,6 +156,7 @@ pub struct Job {
     /// Pipeline name.
     pub pipeline: String,
     /// Where the input lies now (claimed, or in place with `on_success = "keep"`).
+    #[serde(with = "bytes_of_path")]
     pub input: PathBuf,
     /// Name in the inbox, escaped for display.
     pub name: String,
@@ -164,6 +165,7 @@ pub struct Job {
     /// When it was first seen.
     pub arrived_at: Timestamp,
     /// Directory to write the outputs into. Empty and private to this attempt.
+    #[serde(with = "bytes_of_path")]
     pub staging: PathBuf,
     /// 1 for the first attempt.
     pub attempt: u32,
@@ -198,8 +200,24 @@ pub struct JobReport {
     pub text_bytes: u64,
 }
 
+/// A path as its bytes: serde would refuse one that is no text.
+mod bytes_of_path {
+    use std::ffi::OsString;
+    use std::path::{Path, PathBuf};
+
+    use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(path: &Path, to: S) -> Result<S::Ok, S::Error> {
+        path.as_os_str().serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<PathBuf, D::Error> {
+        OsString::deserialize(from).map(PathBuf::from)
+    }
+}
+
 /// Why a job did not produce a report, by what must happen next.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, thiserror::Error)]
 pub enum JobError {
     /// The content is at fault: trying again cannot help.
     #[error("{message}")]

@@ -91,6 +91,8 @@ struct Inner {
     commit: RwLock<()>,
     readiness: AtomicU8,
     process: Mutex<process::Sampler>,
+    /// Resident memory of the workers, by their numbers.
+    workers_resident: Mutex<Vec<(usize, u64)>>,
 }
 
 #[derive(Default)]
@@ -123,6 +125,7 @@ impl Telemetry {
             commit: RwLock::new(()),
             readiness: AtomicU8::new(Readiness::Starting as u8),
             process: Mutex::new(process::Sampler::new()),
+            workers_resident: Mutex::default(),
         };
         let telemetry = Self { inner: Arc::new(inner) };
         telemetry.set_pipelines(pipelines);
@@ -198,6 +201,9 @@ impl Telemetry {
             page.add(Name::PipelineInfo, &[&info.name], 1);
             page.add(Name::FreshnessObjective, &[&info.name], seconds(info.freshness));
             page.add(Name::LatencyObjective, &[&info.name], seconds(info.latency));
+        }
+        for (worker, bytes) in &*self.inner.workers_resident.lock().unwrap_or_else(PoisonError::into_inner) {
+            page.add(Name::WorkerResident, &[&worker.to_string()], bytes);
         }
         self.inner.process.lock().unwrap_or_else(PoisonError::into_inner).add_to(page);
     }

@@ -16,10 +16,11 @@ use tokio::task::JoinError;
 
 use super::console::{Console, Tone};
 use super::exit::{Exit, Failure};
-use super::{Global, run, shared};
+use super::{Global, run, shared, worker};
 use crate::config::{self, Config};
 use crate::daemon::{self, DaemonError, DaemonOptions};
 use crate::lifecycle::Lifecycle;
+use crate::worker::WorkerCommand;
 use feed::Drop;
 use watch::Watch;
 
@@ -58,6 +59,7 @@ struct Demo<'d> {
     config: Config,
     base: PathBuf,
     drops: Vec<Drop>,
+    worker: WorkerCommand,
     args: &'d DemoArgs,
     console: &'d Console,
 }
@@ -77,7 +79,8 @@ pub(super) fn demo(global: &Global, args: &DemoArgs, console: &Console) -> Resul
     // Errors only: what becomes of the files is told by the demo itself.
     shared::logging(global, console, global.verbosity() - 2)?;
 
-    let demo = Demo { config, base, drops: feed::feed(args.files, args.seed), args, console };
+    let drops = feed::feed(args.files, args.seed);
+    let demo = Demo { config, base, drops, worker: worker::command(global, global.verbosity() - 2), args, console };
     demo.introduce(&path);
     let runtime = shared::runtime()?;
     let exit = runtime.block_on(demo.play());
@@ -111,7 +114,8 @@ impl Demo<'_> {
         let life = Lifecycle::new();
         life.listen_to_signals().map_err(Failure::internal)?;
         let (tell, notices) = unbounded_channel();
-        let options = DaemonOptions { notices: Some(tell), ..DaemonOptions::default() };
+        let worker = Some(self.worker.clone());
+        let options = DaemonOptions { notices: Some(tell), worker, ..DaemonOptions::default() };
         let mut daemon = tokio::spawn(daemon::run(self.config.clone(), options, life.clone()));
         let mut watch = Watch::new(notices, self.config.listen, &self.drops, self.console);
         let complete = tokio::select! {

@@ -2,7 +2,7 @@
 
 use super::console::Console;
 use super::exit::{Exit, Failure};
-use super::{Global, shared};
+use super::{Global, shared, worker};
 use crate::daemon::{self, DaemonError, DaemonOptions};
 use crate::lifecycle::Lifecycle;
 
@@ -10,7 +10,11 @@ pub(super) fn run(global: &Global, console: &Console) -> Result<Exit, Failure> {
     let config = shared::config(global)?;
     shared::logging(global, console, global.verbosity())?;
     let runtime = shared::runtime()?;
-    let options = DaemonOptions { config_path: Some(global.config.clone()), ..DaemonOptions::default() };
+    let options = DaemonOptions {
+        config_path: Some(global.config.clone()),
+        worker: Some(worker::command(global, global.verbosity())),
+        ..DaemonOptions::default()
+    };
     let ended = runtime.block_on(async {
         let life = Lifecycle::new();
         life.listen_to_signals().map_err(|error| Failure::internal(format!("cannot listen for signals: {error}")))?;

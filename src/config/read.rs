@@ -40,10 +40,15 @@ pub fn parse(text: &str, origin: &Path) -> Result<Config, ConfigErrors> {
     decode(text, origin, true)
 }
 
+/// As [`parse`], but without running its SQL: for a text that was accepted before.
+pub fn parse_planned(text: &str, origin: &Path) -> Result<Config, ConfigErrors> {
+    decode(text, origin, false)
+}
+
 fn decode(text: &str, origin: &Path, run_sql: bool) -> Result<Config, ConfigErrors> {
     let doc = Document::new(text, run_sql);
     let (table, syntax) = DeTable::parse_recoverable(text);
-    let config = read(&doc, table.get_ref(), origin);
+    let config = Config { text: text.into(), ..read(&doc, table.get_ref(), origin) };
     let errors = doc.finish(&syntax);
     if errors.is_empty() { Ok(config) } else { Err(ConfigErrors::new(origin, errors)) }
 }
@@ -66,12 +71,14 @@ pub(super) fn read<'a>(doc: &'a Document, table: &'a DeTable<'a>, origin: &Path)
     root.finish();
     let config = Config {
         file: std::path::absolute(origin).unwrap_or_else(|_| origin.to_owned()),
+        text: Arc::default(),
         listen,
         enable_lifecycle,
         state,
         workers: limits.workers,
         memory: limits.memory,
         drain: limits.drain,
+        stall_timeout: limits.stall_timeout,
         pipelines: pipelines.iter().map(|(_, pipeline)| Arc::clone(pipeline)).collect(),
     };
     let places: Vec<_> = pipelines.into_iter().map(|(place, _)| place).collect();
@@ -167,17 +174,21 @@ struct Limits {
     workers: usize,
     memory: Option<u64>,
     drain: Duration,
+    stall_timeout: Duration,
 }
 
 fn limits(section: Section<'_>) -> Limits {
     let workers = section.opt("workers").and_then(|item| item.whole(1..=256));
     let memory = section.opt("memory").and_then(|item| item.size((64 << 20)..=(1 << 50)));
     let drain = section.opt("drain").and_then(|item| item.duration(Duration::ZERO..=Duration::from_hours(1)));
+    let stall =
+        section.opt("stall_timeout").and_then(|item| item.duration(Duration::from_secs(1)..=Duration::from_hours(24)));
     section.finish();
     Limits {
         workers: workers.and_then(|count| usize::try_from(count).ok()).unwrap_or_else(default_workers),
         memory,
         drain: drain.unwrap_or(Duration::from_secs(30)),
+        stall_timeout: stall.unwrap_or(Duration::from_mins(10)),
     }
 }
 
@@ -204,6 +215,7 @@ mod tests {
         assert_eq!(config.state, Path::new("/etc/forebay/data/state"));
         assert_eq!(config.drain, Duration::from_secs(30));
         assert_eq!(config.memory, None);
+        assert_eq!(config.stall_timeout, Duration::from_mins(10));
         assert!((1..=8).contains(&config.workers));
         let sales = config.pipelines.first().unwrap();
         assert_eq!(sales.input, Path::new("/etc/forebay/data/in/sales"));

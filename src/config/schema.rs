@@ -139,6 +139,8 @@ fn limits() -> Value {
             "workers": count(1, "Files processed at once. Default: the number of cores, at most 8."),
             "memory": of("size", "Memory that jobs may plan with. Default: from the cgroup or the machine."),
             "drain": with_default(of("duration", "How long a stop waits for files in progress."), json!("30s")),
+            "stall_timeout": with_default(of("duration",
+                "A worker that says nothing for so long is killed, and its file is tried again."), json!("10m")),
         }),
     )
 }

@@ -326,7 +326,7 @@ fn without_attempt(held: &Held, pipeline: &Pipeline) -> Job {
         name: display_name(&arrival.name),
         stamp: arrival.stamp,
         arrived_at: arrival.arrived_at,
-        staging: pipeline.output.join(".forebay").join("staging").join(format!("{}-0", arrival.id)),
+        staging: pipeline.staging_root().join(format!("{}-0", arrival.id)),
         attempt: 0,
         trace_id: String::new(),
     }

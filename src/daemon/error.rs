@@ -33,6 +33,9 @@ pub enum DaemonError {
     /// What an earlier run began cannot be finished.
     #[error("recovery: {0}")]
     Recovery(PublishError),
+    /// No worker can be started.
+    #[error("no worker can be started: {0}")]
+    Workers(String),
     /// A part of the daemon ended that it cannot live without.
     #[error("{name} ended: {message}")]
     Task {
@@ -54,6 +57,7 @@ impl DaemonError {
             | Self::Storage(_)
             | Self::Ledger(_)
             | Self::Recovery(_)
+            | Self::Workers(_)
             | Self::Task { .. } => 70,
         }
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::look::Watch;
-use super::{DaemonError, DaemonOptions, Events, Held, InProcess, Lane, LedgerView, Shared, Told};
+use super::{DaemonError, DaemonOptions, Events, Held, Lane, LedgerView, Shared, Told};
 use crate::admit::Arrival;
 use crate::clock::Clock;
 use crate::config::{Config, OnSuccess, Pipeline};
@@ -19,6 +19,7 @@ use crate::ledger::Ledger;
 use crate::publish::{Publisher, Recovered};
 use crate::storage::{Disk, Storage};
 use crate::telemetry::{PipelineInfo, Telemetry, process};
+use crate::worker::{Crash, InProcess, Pool, Runner, WorkerCommand};
 
 /// Files that wait for the disk beside those the workers have. Measured with files of a hundred rows on two cores: fewer wait
 /// for each other's syncs, more gain nothing.
@@ -57,7 +58,8 @@ pub(super) fn prepare(
 ) -> Result<(Shared, State), DaemonError> {
     let storage: Arc<dyn Storage> = Arc::new(Disk::new());
     for pipeline in &config.pipelines {
-        for dir in [&pipeline.input, &pipeline.output, &pipeline.archive, &pipeline.quarantine] {
+        let staging = pipeline.staging_root();
+        for dir in [&pipeline.input, &pipeline.output, &staging, &pipeline.archive, &pipeline.quarantine] {
             storage.make_dirs(dir)?;
         }
     }
@@ -89,7 +91,7 @@ pub(super) fn prepare(
         watcher: Mutex::new(Watch::new(&config, &telemetry, events)),
         cancel: CancellationToken::new(),
         counting_took: AtomicU64::new(0),
-        runner: Box::new(InProcess::new(Arc::clone(&clock))),
+        runner: runner(options.worker, &config, &telemetry, &clock)?,
         notices: options.notices,
         config,
         telemetry,
@@ -99,6 +101,24 @@ pub(super) fn prepare(
     tell_kept(&shared, &ledger, &mut state)?;
     take_up(&shared, recovered, &mut state);
     Ok((shared, state))
+}
+
+/// Returns who runs the jobs.
+fn runner(
+    command: Option<WorkerCommand>,
+    config: &Config,
+    telemetry: &Telemetry,
+    clock: &Arc<dyn Clock>,
+) -> Result<Box<dyn Runner>, DaemonError> {
+    let Some(command) = command else { return Ok(Box::new(InProcess::new(Arc::clone(clock)))) };
+    let telemetry = telemetry.clone();
+    let observe = move |crash: &Crash<'_>| {
+        let (pipeline, id) = crash.job.map_or(("", ""), |job| (job.pipeline.as_str(), job.id.as_str()));
+        telemetry.emit(Told::WorkerCrashed { cause: crash.cause, pipeline, id, message: crash.message });
+    };
+    let pool = Pool::new(command, config.clone(), Arc::clone(clock), Box::new(observe));
+    pool.warm_up().map_err(DaemonError::Workers)?;
+    Ok(Box::new(pool))
 }
 
 fn open_ledger(config: &Config, telemetry: &Telemetry, clock: &Arc<dyn Clock>) -> Result<Ledger, DaemonError> {

@@ -35,6 +35,7 @@ impl Shared {
     fn round(&self, round: u64) {
         self.telemetry.run_upkeep();
         self.volumes();
+        self.telemetry.emit(Told::WorkersResident { workers: &self.runner.resident() });
         if round.is_multiple_of(QUARANTINE) {
             for lane in self.lanes.values() {
                 if let Err(error) = self.publisher.reconcile_quarantine(&lane.pipeline) {

@@ -144,6 +144,26 @@ closed_set! {
 }
 
 closed_set! {
+    /// How a worker came to a bad end. Label of `worker_crashes_total`.
+    CrashCause {
+        /// The code panicked; the worker lives on.
+        Panic = "panic",
+        /// It aborted itself (SIGABRT): a failed allocation, a panic within a panic.
+        Abort = "abort",
+        /// It touched memory it has not, or ran what is no code (SIGSEGV, SIGBUS, SIGILL, SIGFPE).
+        Segfault = "segfault",
+        /// The kernel took it because memory ran out.
+        OutOfMemory = "out_of_memory",
+        /// Somebody killed it (any other signal).
+        Killed = "killed",
+        /// It said nothing for `limits.stall_timeout`, and was killed.
+        Hang = "hang",
+        /// It left, could not be started, or could not be understood.
+        Exit = "exit",
+    }
+}
+
+closed_set! {
     /// How a header differs from `columns`. Label of `schema_drift_total`.
     DriftKind {
         /// A header name no column has.

@@ -13,7 +13,7 @@ use words::{
     BACKPRESSURE, CODES, COMPONENTS, HANDLERS, LEDGER_OPS, LEDGER_STATES, LEVELS, VOLUMES, WATCH_EVENTS, all_of,
 };
 
-use crate::job::{DiscoverySource, DriftKind, Outcome, RejectReason, RetryReason, Stage};
+use crate::job::{CrashCause, DiscoverySource, DriftKind, Outcome, RejectReason, RetryReason, Stage};
 
 /// What a metric is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,6 +104,8 @@ pub enum Values {
     PerWord(&'static [(&'static str, &'static [&'static str])]),
     /// One value each: facts of this build.
     Build,
+    /// Numbers of the workers, from 0.
+    Worker,
 }
 
 /// When a series of a metric exists.
@@ -158,6 +160,8 @@ const RETRY_REASON: Label = all_of!("reason", RetryReason);
 const REJECT_REASON: Label = all_of!("reason", RejectReason);
 const STAGE: Label = all_of!("stage", Stage);
 const DRIFT: Label = all_of!("kind", DriftKind);
+const CRASH_CAUSE: Label = all_of!("cause", CrashCause);
+const WORKER: Label = Label { name: "worker", values: Values::Worker };
 const BUILD: [Label; 4] = [
     Label { name: "version", values: Values::Build },
     Label { name: "revision", values: Values::Build },
@@ -267,6 +271,10 @@ catalogue! {
     Workers: "forebay_workers", Gauge, [], Zero, Daemon;
     /// Files being processed, over all pipelines.
     WorkersBusy: "forebay_workers_busy", Gauge, [], Zero, Daemon;
+    /// Times a worker, or the attempt in it, came to a bad end.
+    WorkerCrashes: "forebay_worker_crashes_total", Counter, [CRASH_CAUSE], Zero, Daemon;
+    /// Resident memory of each worker process.
+    WorkerResident: "forebay_worker_resident_memory_bytes", Gauge, [WORKER], Known, Appended;
     /// Bytes of memory jobs may plan with.
     MemoryBudget: "forebay_memory_budget_bytes", Gauge, [], Known, Daemon;
     /// 1 while work waits for this resource.
@@ -385,7 +393,7 @@ mod tests {
             match label.values {
                 Values::Set(set) => words.extend(set()),
                 Values::PerWord(sets) => words.extend(sets.iter().flat_map(|(_, set)| *set)),
-                Values::Pipeline | Values::Rule | Values::Build => {}
+                Values::Pipeline | Values::Rule | Values::Build | Values::Worker => {}
             }
         }
         for word in words {

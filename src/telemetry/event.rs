@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::job::{
-    DiscoverySource, DriftKind, FileId, JobReport, Outcome, Progress, QuarantineReason, RetryReason, Timestamp,
+    CrashCause, DiscoverySource, DriftKind, FileId, JobReport, Outcome, Progress, QuarantineReason, RetryReason,
+    Timestamp,
 };
 
 /// Something happened. Borrowed, built on the spot, never stored.
@@ -162,6 +163,22 @@ pub enum Event<'a> {
         in_flight: u64,
         /// Start of the oldest of them.
         oldest_in_flight: Option<Timestamp>,
+    },
+    /// A worker, or the attempt in it, came to a bad end.
+    WorkerCrashed {
+        /// How.
+        cause: CrashCause,
+        /// The pipeline of the file it had; empty if it had none.
+        pipeline: &'a str,
+        /// The id of that file.
+        id: &'a str,
+        /// How, for a person.
+        message: &'a str,
+    },
+    /// Resident memory of the worker processes there are, in bytes, by their numbers.
+    WorkersResident {
+        /// All of them.
+        workers: &'a [(usize, u64)],
     },
     /// Files that are being worked on, in all pipelines.
     WorkersBusy {

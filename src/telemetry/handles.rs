@@ -111,6 +111,7 @@ impl PipelineHandles {
 pub(super) struct DaemonHandles {
     pub(super) workers: Level,
     pub(super) workers_busy: Level,
+    pub(super) worker_crashes: PerWord<Counter>,
     pub(super) memory_budget: Late,
     pub(super) backpressure: PerWord<Level>,
     pub(super) watch_events: PerWord<Counter>,
@@ -140,6 +141,7 @@ impl DaemonHandles {
         Self {
             workers: registry.gauge(Name::Workers, &[]),
             workers_busy: registry.gauge(Name::WorkersBusy, &[]),
+            worker_crashes: registry.per_word(Name::WorkerCrashes, &[], Registry::counter),
             memory_budget: Late::new(registry, Name::MemoryBudget, &[]),
             backpressure: registry.per_word(Name::Backpressure, &[], Registry::gauge),
             watch_events: registry.per_word(Name::WatchEvents, &[], Registry::counter),

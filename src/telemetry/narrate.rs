@@ -45,11 +45,15 @@ pub(super) fn tell(event: &Event<'_>) {
             );
         }
         Event::FileFinished { .. } => finished(event),
+        Event::WorkerCrashed { cause, pipeline, id, message } => {
+            error!(cause = cause.as_str(), pipeline, file_id = id, detail = message, "a worker crashed");
+        }
         Event::FileProgress { .. }
         | Event::FileLeftFlight { .. }
         | Event::SchemaDrift { .. }
         | Event::Backlog { .. }
         | Event::WorkersBusy { .. }
+        | Event::WorkersResident { .. }
         | Event::Quarantine { .. }
         | Event::WatchEvent { .. }
         | Event::LedgerHolds { .. }

@@ -10,10 +10,18 @@ use super::exposition::Page;
 /// Returns the resident memory of this process in bytes, 0 if it cannot be read. One small read: cheap enough per block.
 #[must_use]
 pub fn resident_bytes() -> u64 {
-    std::fs::read_to_string("/proc/self/statm")
-        .ok()
-        .and_then(|statm| statm.split(' ').nth(1)?.parse::<u64>().ok())
-        .map_or(0, |pages| pages.saturating_mul(page_size()))
+    resident("/proc/self/statm").unwrap_or(0)
+}
+
+/// Returns the resident memory of another process in bytes; `None` if it is gone.
+#[must_use]
+pub fn resident_of(process: u32) -> Option<u64> {
+    resident(&format!("/proc/{process}/statm"))
+}
+
+fn resident(statm: &str) -> Option<u64> {
+    let statm = std::fs::read_to_string(statm).ok()?;
+    Some(statm.split(' ').nth(1)?.parse::<u64>().ok()?.saturating_mul(page_size()))
 }
 
 /// Returns the highest resident memory this process ever had, in bytes.

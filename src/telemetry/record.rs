@@ -86,6 +86,10 @@ impl Inner {
                     });
                 });
             }
+            Event::WorkerCrashed { cause, .. } => one(&daemon.worker_crashes, cause.as_str()),
+            Event::WorkersResident { workers } => {
+                *self.workers_resident.lock().unwrap_or_else(PoisonError::into_inner) = workers.to_vec();
+            }
             Event::WorkersBusy { workers } => daemon.workers_busy.set_count(u64::try_from(workers).unwrap_or(u64::MAX)),
             Event::Quarantine { pipeline, files } => self.with(pipeline, |of| {
                 of.quarantined.set_count(files);

@@ -56,7 +56,7 @@ fn section(text: &mut String, title: &str, wanted: impl Fn(&Metric) -> bool) {
 
 fn words(label: &str, values: Values) -> String {
     match values {
-        Values::Pipeline | Values::Rule | Values::Build => format!("`{label}`"),
+        Values::Pipeline | Values::Rule | Values::Build | Values::Worker => format!("`{label}`"),
         Values::Set(_) if label == "component" || label == "handler" => format!("`{label}`"),
         Values::PerWord(_) => format!("`{label}` (below)"),
         Values::Set(set) => format!("`{label}`: {}", set().join(" ")),

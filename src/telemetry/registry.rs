@@ -83,7 +83,7 @@ impl Registry {
                 let first = before.last().copied().unwrap_or_default();
                 sets.iter().filter(|(word, _)| *word == first).flat_map(|(_, words)| words.iter().copied()).collect()
             }
-            Some(Values::Pipeline | Values::Rule | Values::Build) | None => Vec::new(),
+            Some(Values::Pipeline | Values::Rule | Values::Build | Values::Worker) | None => Vec::new(),
         };
         let handle = |word: &'static str| {
             let values: Vec<&str> = before.iter().copied().chain([word]).collect();

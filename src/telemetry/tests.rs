@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use super::catalog::{Born, Kind, Label, Scope, Values};
 use super::*;
-use crate::job::{
+use crate::job::{CrashCause, 
     DiscoverySource, DriftKind, FileId, InputFacts, JobReport, Outcome, Progress, QuarantineReason, RejectReason,
     RetryReason, RowCounts, StageCost, Timestamp,
 };
@@ -97,6 +97,8 @@ fn a_busy_day(telemetry: &Telemetry) {
     finish(telemetry, Outcome::Succeeded, Some(&report(RowCounts { read: 10, written: 6, rejected: 3, dropped: 1 })));
     finish(telemetry, Outcome::Quarantined, None);
     telemetry.emit(Event::WorkersBusy { workers: 1 });
+    telemetry.emit(Event::WorkersResident { workers: &[(0, 1 << 20)] });
+    telemetry.emit(Event::WorkerCrashed { cause: CrashCause::Killed, pipeline, id: "01a", message: "signal 9" });
     telemetry.emit(Event::Backlog {
         pipeline,
         pending: 2,
@@ -141,6 +143,7 @@ fn promised(labels: &[Label], infos: &[PipelineInfo]) -> Vec<Vec<(&'static str, 
                     let (_, words) = pairs.iter().find(|(word, _)| *word == before).unwrap();
                     words.iter().map(|word| (*word).to_owned()).collect()
                 }
+                Values::Worker => vec!["0".to_owned()],
                 Values::Build => vec![BUILD.iter().find(|(name, _)| *name == label.name).unwrap().1.to_owned()],
             };
             words.into_iter().map(|word| set.iter().cloned().chain([(label.name, word)]).collect()).collect()

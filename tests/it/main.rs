@@ -26,3 +26,4 @@ mod hostile;
 mod lifecycle;
 mod metrics;
 mod support;
+mod workers;

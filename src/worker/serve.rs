@@ -1,0 +1,149 @@
+//! The worker's side: takes jobs one after another until its daemon is gone.
+
+use std::collections::BTreeMap;
+use std::io::{self, BufReader, Stdout, Write as _};
+use std::path::Path;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::confine;
+use super::contain::contain;
+use super::protocol::{Reply, Request, VERSION, receive, send};
+use crate::clock::{Clock, SystemClock};
+use crate::config::{self, Pipeline};
+use crate::job::{Job, JobError, Progress, RetryReason, Stage};
+use crate::telemetry::process::resident_bytes;
+
+/// Progress is told this often at most; what happened in between is told together.
+const TOLD_EVERY: Duration = Duration::from_millis(50);
+
+/// The pipelines of the configuration, by name.
+type Pipelines = BTreeMap<String, Arc<Pipeline>>;
+
+/// Runs jobs until stdin ends, then returns why if that was no ordinary end. Anything else on stdout would be taken for an
+/// answer.
+pub fn serve() -> io::Result<()> {
+    confine::be_the_first_to_go();
+    let (requests, running) = (channel(), Arc::new(Mutex::new(CancellationToken::new())));
+    listen(requests.0, Arc::clone(&running))?;
+    let mut out = io::stdout();
+    let pipelines = hello(&requests.1, &mut out)?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    while let Ok(request) = requests.1.recv() {
+        let Request::Run(job) = request else { return Err(unexpected("neither a job nor a stop")) };
+        let stop = CancellationToken::new();
+        *running.lock().unwrap_or_else(PoisonError::into_inner) = stop.clone();
+        let ended = run(&pipelines, &job, &stop, &*clock);
+        send(&mut out, &ended)?;
+    }
+    Ok(())
+}
+
+/// Hears stops while a job runs, and ends the process when the daemon is gone: nobody waits for the result any more, and the
+/// staging folder is the next start's to remove.
+fn listen(requests: Sender<Request>, running: Arc<Mutex<CancellationToken>>) -> io::Result<()> {
+    let listen = move || {
+        let mut stdin = BufReader::new(io::stdin());
+        loop {
+            match receive(&mut stdin) {
+                Ok(Some(Request::Stop)) => running.lock().unwrap_or_else(PoisonError::into_inner).cancel(),
+                Ok(Some(request)) => {
+                    if requests.send(request).is_err() {
+                        return;
+                    }
+                }
+                Ok(None) | Err(_) => leave(),
+            }
+        }
+    };
+    std::thread::Builder::new().name("listen".to_owned()).spawn(listen).map(drop)
+}
+
+#[expect(clippy::exit, reason = "a job may be running on the other threads, for nobody")]
+fn leave() -> ! {
+    std::process::exit(0)
+}
+
+/// Takes the configuration and drops every right that no job needs.
+fn hello(requests: &Receiver<Request>, out: &mut Stdout) -> io::Result<Pipelines> {
+    let Ok(Request::Hello { version, file, text }) = requests.recv() else {
+        return Err(unexpected("no greeting: this command is for the daemon, which starts its workers itself"));
+    };
+    if version != VERSION {
+        return Err(unexpected(&format!("the daemon is {version}, this worker is {VERSION}")));
+    }
+    let config = config::parse_planned(&text, Path::new(&file)).map_err(|errors| unexpected(&errors.to_string()))?;
+    let unconfined = confine::to_pipelines(&config.pipelines).err();
+    send(out, &Reply::Ready { version: VERSION.to_owned(), unconfined })?;
+    Ok(config.pipelines.into_iter().map(|pipeline| (pipeline.name.clone(), pipeline)).collect())
+}
+
+fn unexpected(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, what)
+}
+
+fn run(pipelines: &Pipelines, job: &Job, stop: &CancellationToken, clock: &dyn Clock) -> Reply {
+    let reporter = Mutex::new(Reporter { clock, told: clock.monotonic(), read: None, wrote: 0 });
+    let progress = |progress| reporter.lock().unwrap_or_else(PoisonError::into_inner).add(progress);
+    let result = match pipelines.get(&job.pipeline) {
+        Some(pipeline) => contain(|| crate::pipeline::run(pipeline, job, stop, clock, &progress)),
+        None => Err(JobError::Retry {
+            reason: RetryReason::Io,
+            message: format!("the worker knows no pipeline {}", job.pipeline),
+        }),
+    };
+    reporter.lock().unwrap_or_else(PoisonError::into_inner).tell();
+    let panicked = matches!(result, Err(JobError::Retry { reason: RetryReason::Crash, .. }));
+    Reply::Ended { result: result.map(Box::new), panicked, resident: resident_bytes() }
+}
+
+/// Gathers progress, so that a small file costs no message but its last.
+struct Reporter<'c> {
+    clock: &'c dyn Clock,
+    told: Duration,
+    read: Option<(u64, u64)>,
+    wrote: u64,
+}
+
+impl Reporter<'_> {
+    fn add(&mut self, progress: Progress) {
+        match progress {
+            Progress::Read { bytes, rows } => {
+                let (bytes_before, rows_before) = self.read.unwrap_or_default();
+                self.read = Some((bytes_before + bytes, rows_before + rows));
+            }
+            Progress::Wrote { bytes } => self.wrote += bytes,
+            Progress::Stage(stage) => self.stage(stage),
+        }
+        let now = self.clock.monotonic();
+        if now.saturating_sub(self.told) >= TOLD_EVERY {
+            self.told = now;
+            self.tell();
+        }
+    }
+
+    /// A stage that begins is told at once if the job has taken long enough for somebody to wonder.
+    fn stage(&self, stage: Stage) {
+        if self.clock.monotonic().saturating_sub(self.told) >= TOLD_EVERY {
+            out(&Reply::Progress(Progress::Stage(stage)));
+        }
+    }
+
+    fn tell(&mut self) {
+        if let Some((bytes, rows)) = self.read.take() {
+            out(&Reply::Progress(Progress::Read { bytes, rows }));
+        }
+        if self.wrote > 0 {
+            out(&Reply::Progress(Progress::Wrote { bytes: std::mem::take(&mut self.wrote) }));
+        }
+    }
+}
+
+/// Without a daemon to hear it, the listening thread is ending this process already.
+fn out(reply: &Reply) {
+    send(&mut io::stdout(), reply).ok();
+    io::stdout().flush().ok();
+}
