@@ -424,8 +424,8 @@ impl State {
     }
 
     fn processed(&mut self, id: FileId, out: &mut Vec<Action>) {
-        let working = |work: &&mut Work| matches!(work.phase, Phase::Running { step: Step::Working, .. });
-        if self.works.running(&id).filter(working).is_some() {
+        let working = |work: &mut Work| matches!(work.phase, Phase::Running { step: Step::Working, .. });
+        if self.works.running(&id).is_some_and(working) {
             self.works.step(&id, Step::Publishing);
             out.push(Action::Publish { id });
         }

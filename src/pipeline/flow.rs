@@ -173,14 +173,14 @@ fn process(
             "this is no file of records; if it is, raise csv.max_record_bytes or check csv.quote",
         ));
     }
-    let cleaned = meter.time(Stage::Clean, || cleaner.clean(batch)).map_err(|error| query_failed(&error))?;
-    let parts = if pipeline.aggregates.is_empty() || cleaned.frame.height() == 0 {
+    let clean = meter.time(Stage::Clean, || cleaner.clean(batch)).map_err(|error| query_failed(&error))?;
+    let parts = if pipeline.aggregates.is_empty() || clean.frame.height() == 0 {
         Vec::new()
     } else {
-        let parts = meter.time(Stage::Aggregate, || aggregate::parts(&pipeline.aggregates, &cleaned.frame));
+        let parts = meter.time(Stage::Aggregate, || aggregate::parts(&pipeline.aggregates, &clean.frame));
         parts.map_err(|error| query_failed(&error))?
     };
-    Ok(Worked { cleaned, parts })
+    Ok(Worked { cleaned: clean, parts })
 }
 
 /// An expression that compiled but cannot be computed over these rows. The text of a Polars error may quote cells, so only

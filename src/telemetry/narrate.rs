@@ -9,6 +9,7 @@ use super::event::Event;
 use crate::job::{JobReport, Outcome, QuarantineReason, RowCounts};
 
 /// Writes the log line of one event, if it has one.
+#[expect(clippy::too_many_lines, reason = "one arm per event is the table it looks like")]
 pub(super) fn tell(event: &Event<'_>) {
     match *event {
         Event::Starting { pipelines, listen } => {

@@ -6,9 +6,9 @@ use std::collections::BTreeSet;
 
 use super::catalog::{Born, Kind, Label, Scope, Values};
 use super::*;
-use crate::job::{CrashCause, 
-    DiscoverySource, DriftKind, FileId, InputFacts, JobReport, Outcome, Progress, QuarantineReason, RejectReason,
-    RetryReason, RowCounts, StageCost, Timestamp,
+use crate::job::{
+    CrashCause, DiscoverySource, DriftKind, FileId, InputFacts, JobReport, Outcome, Progress, QuarantineReason,
+    RejectReason, RetryReason, RowCounts, StageCost, Timestamp,
 };
 
 const AT: Timestamp = Timestamp(1_800_000_000_000_000_000);

@@ -21,7 +21,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("ledger", &["clock", "job", "storage"]),
     ("admit", &["clock", "config", "job", "ledger", "storage"]),
     ("publish", &["admit", "clock", "config", "job", "ledger", "storage"]),
-    ("worker", &["clock", "config", "job", "pipeline"]),
+    ("worker", &["clock", "config", "job", "pipeline", "telemetry"]),
     // What is told.
     ("telemetry", &["clock", "job"]),
     ("http", &["telemetry", "job"]),
@@ -61,6 +61,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "publish",
             "storage",
             "telemetry",
+            "worker",
         ],
     ),
 ];

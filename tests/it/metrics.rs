@@ -28,7 +28,7 @@ freshness = "2h"
 "#;
 
 /// Families that appear once their value is known.
-const LATE: [&str; 10] = [
+const LATE: [&str; 11] = [
     "forebay_config_last_reload_success_timestamp_seconds",
     "forebay_filesystem_free_bytes",
     "forebay_filesystem_size_bytes",
@@ -39,6 +39,7 @@ const LATE: [&str; 10] = [
     "forebay_memory_budget_bytes",
     "forebay_stage_peak_rss_bytes",
     "forebay_watch_last_scan_timestamp_seconds",
+    "forebay_worker_resident_memory_bytes",
 ];
 
 /// The names of the series, labels included; the build's own labels are its own.

@@ -1,5 +1,7 @@
 //! Worker processes: whatever ends one costs an attempt of the file it had, and nothing else.
 
+#![expect(clippy::float_cmp, reason = "metrics here count a few things, which floats do exactly")]
+
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
@@ -36,9 +38,9 @@ fn large() -> &'static str {
 /// The processes the daemon has started.
 fn workers(daemon: &Daemon) -> Vec<Pid> {
     let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", daemon.pid())).unwrap_or_default();
-    let every_thread = fs::read_dir(format!("/proc/{}/task", daemon.pid())).unwrap().map(|task| {
-        fs::read_to_string(task.unwrap().path().join("children")).unwrap_or_default()
-    });
+    let every_thread = fs::read_dir(format!("/proc/{}/task", daemon.pid()))
+        .unwrap()
+        .map(|task| fs::read_to_string(task.unwrap().path().join("children")).unwrap_or_default());
     let all: String = every_thread.chain([children]).collect::<Vec<_>>().join(" ");
     let mut pids: Vec<i32> = all.split_whitespace().map(|pid| pid.parse().unwrap()).collect();
     pids.sort_unstable();
@@ -122,7 +124,7 @@ fn a_file_that_kills_its_worker_every_time_ends_in_quarantine_and_holds_nobody_u
         wait_for("the crash to be counted", || (crashes(&daemon, "killed") >= f64::from(death)).then_some(()));
         // The one worker is gone: another feed's file must not wait for more than a new one.
         let dropped = Instant::now();
-        project.drop_file("q", &format!("{death}.csv"), format!("id\n{death}\n"));
+        project.drop_file("q", format!("{death}.csv"), format!("id\n{death}\n"));
         daemon.wait_processed("q", u64::try_from(death).unwrap());
         assert!(dropped.elapsed() < Duration::from_secs(5), "{:?}", dropped.elapsed());
     }
@@ -199,8 +201,10 @@ impl Worker {
         let stamp = fs::metadata(input).unwrap();
         let stamp = json!({ "dev": stamp.dev(), "ino": stamp.ino(), "size": stamp.size(),
             "mtime_ns": stamp.mtime() * 1_000_000_000 + stamp.mtime_nsec() });
-        self.say(&json!({ "Run": { "id": "01a", "pipeline": "q", "input": path(input), "name": "x.csv", "stamp": stamp,
-            "arrived_at": 0, "staging": path(staging), "attempt": 1, "trace_id": "" } }));
+        self.say(
+            &json!({ "Run": { "id": "01a", "pipeline": "q", "input": path(input), "name": "x.csv", "stamp": stamp,
+            "arrived_at": 0, "staging": path(staging), "attempt": 1, "trace_id": "" } }),
+        );
         loop {
             let reply = self.hear();
             if let Some(ended) = reply.get("Ended") {

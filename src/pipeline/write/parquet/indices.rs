@@ -4,6 +4,7 @@
 //! one or the other, which is several times faster and, after compression, as small.
 
 use polars::prelude::*;
+use polars_arrow::bitmap::Bitmap;
 use polars_parquet::parquet::CowBuffer;
 use polars_parquet::parquet::encoding::{bitpacked, ceil8, uleb128};
 use polars_parquet::parquet::page::{DataPage, DataPageHeader, DataPageHeaderV1, DictPage};
@@ -20,7 +21,7 @@ const BLOCK: usize = 32;
 /// Returns the dictionary page and the data page of a column that may hold nulls.
 pub fn pages(dictionary: &Dictionary, kind: &ParquetType, options: WriteOptions) -> PolarsResult<[Page; 2]> {
     let Dictionary { values, keys, valid } = dictionary;
-    let rows = valid.as_ref().map_or(keys.len(), |valid| valid.len());
+    let rows = valid.as_ref().map_or(keys.len(), Bitmap::len);
     // The distinct values as Polars would write them: their bytes are the dictionary, their extremes those of the column.
     let plain = array_to_columns(values.clone(), kind.clone(), options, &[Encoding::Plain])?;
     let Some(Page::Data(page)) = plain.into_iter().flatten().next().transpose()? else { return Err(not_plain()) };
