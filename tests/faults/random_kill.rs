@@ -1,0 +1,95 @@
+//! kill -9 at random moments under load, again and again: at the start, in recovery, in the middle of everything.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use crate::daemon::Daemon;
+use crate::feed::Feed;
+use crate::measure::{count, figures, random};
+use crate::oracle;
+use crate::site::{Setting, Site};
+
+/// Files the inbox may hold before the producer waits.
+const BACKLOG: usize = 40;
+
+/// A start that is not ready by then is one a human would look at.
+const READY: Duration = Duration::from_secs(2);
+
+/// Kills at one site, before the next one: the oracle reads everything after each.
+const ROUND: usize = 50;
+
+#[test]
+fn random_kill() {
+    let kills = count("KILLS", 25, 1_000);
+    let (mut rng, seed) = random();
+    let (mut starts, mut files, mut killed) = (Vec::new(), 0, 0);
+    while killed < kills {
+        let round = (kills - killed).min(ROUND);
+        let site = Arc::new(Site::new(Setting::default()));
+        let producer = Producer::start(&site, &mut rng);
+        for kill in 0..round {
+            kill_once(&site, &mut rng, &format!("kill {} (seed {seed})", killed + kill));
+        }
+        killed += round;
+        producer.stop();
+        let when = format!("after {killed} kills (seed {seed})");
+        starts.extend(oracle::recover(&site, &when));
+        oracle::demand(&oracle::no_attempt_spent(&site), &when);
+        files += site.dropped().len();
+    }
+    starts.sort_unstable();
+    let (median, longest) = (starts[starts.len() / 2], starts[starts.len() - 1]);
+    figures(
+        "random_kill",
+        &format!(
+            "{kills} kills, {files} files, 0 lost, 0 doubled, 0 human actions; ready after {} ms at the median, {} ms at \
+             most (seed {seed})",
+            median.as_millis(),
+            longest.as_millis()
+        ),
+    );
+    assert!(median < READY, "half of the starts took {median:?} and longer");
+}
+
+/// Lets a daemon live for a moment; one in three dies during its start.
+fn kill_once(site: &Site, rng: &mut fastrand::Rng, when: &str) {
+    let mut daemon = Daemon::spawn(site, &[]);
+    let life = if rng.u8(..3) == 0 { rng.u64(..60) } else { rng.u64(60..700) };
+    std::thread::sleep(Duration::from_millis(life));
+    let ended = daemon.ended();
+    assert!(ended.is_none(), "{when}: the daemon had ended by itself with {ended:?}:\n{}", daemon.log());
+    daemon.kill();
+    oracle::demand(&oracle::at_any_moment(site), when);
+}
+
+/// Drops files of every kind for as long as it lives.
+struct Producer {
+    end: Arc<AtomicBool>,
+    thread: std::thread::JoinHandle<()>,
+}
+
+impl Producer {
+    fn start(site: &Arc<Site>, rng: &mut fastrand::Rng) -> Self {
+        let end = Arc::new(AtomicBool::new(false));
+        let mut feed = Feed::new(rng.fork());
+        let (site, told) = (Arc::clone(site), Arc::clone(&end));
+        let thread = std::thread::spawn(move || {
+            while !told.load(Ordering::Relaxed) {
+                let waiting = std::fs::read_dir(site.inbox()).unwrap().count();
+                if waiting < BACKLOG {
+                    // A name that is taken is used another time.
+                    site.drop_file(feed.next());
+                } else {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+            }
+        });
+        Self { end, thread }
+    }
+
+    fn stop(self) {
+        self.end.store(true, Ordering::Relaxed);
+        self.thread.join().unwrap();
+    }
+}

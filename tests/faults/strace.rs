@@ -1,0 +1,81 @@
+//! System calls, seen and tampered with by strace.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+
+use crate::measure::has_tool;
+use crate::site::Site;
+
+/// The calls that change what is on a disk. Not every machine has each of them: hence the question mark.
+pub(crate) const CHANGING: &[&str] = &[
+    "openat", "write", "pwrite64", "fsync", "fdatasync", "rename", "renameat", "renameat2", "link", "linkat", "unlink",
+    "unlinkat", "mkdir", "mkdirat", "rmdir", "ftruncate", "fallocate",
+];
+
+/// Returns whether strace is here and may trace.
+pub(crate) fn is_here(suite: &str) -> bool {
+    has_tool(suite, "strace", &["-f", "-o", "/dev/null", "true"])
+}
+
+/// Returns the words before the program: strace writing into `strace.log` of the site, and an injection if there is one
+/// (`fsync:error=EIO:when=3`).
+pub(crate) fn words(site: &Site, calls: &[&str], injection: Option<&str>) -> Vec<String> {
+    let calls: Vec<String> = calls.iter().map(|call| format!("?{call}")).collect();
+    let mut words = ["strace", "-f", "-qq", "-y", "-s", "4096", "-o"].map(str::to_owned).to_vec();
+    words.push(log(site).display().to_string());
+    words.extend(["-e".to_owned(), format!("trace={}", calls.join(","))]);
+    if let Some(injection) = injection {
+        words.extend(["-e".to_owned(), format!("inject=?{injection}")]);
+    }
+    words
+}
+
+fn log(site: &Site) -> std::path::PathBuf {
+    site.root.join("strace.log")
+}
+
+/// One call, as strace wrote it down.
+#[derive(Debug, Clone)]
+pub(crate) struct Call {
+    /// The thread.
+    pub(crate) thread: String,
+    /// `fsync`.
+    pub(crate) name: String,
+    /// Everything behind the name, the answer included where it came at once.
+    pub(crate) rest: String,
+}
+
+/// Returns the calls of the last traced run, in the order they began.
+pub(crate) fn calls(site: &Site) -> Vec<Call> {
+    let text = fs::read(log(site)).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text).into_owned();
+    let call = |line: &str| {
+        let (thread, rest) = line.split_once(' ')?;
+        let (name, rest) = rest.trim_start().split_once('(')?;
+        // "<... fsync resumed>" and "+++ killed" are no beginnings.
+        let sound = name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+        sound.then(|| Call { thread: thread.to_owned(), name: name.to_owned(), rest: rest.to_owned() })
+    };
+    text.lines().filter_map(call).collect()
+}
+
+/// Returns the points to strike at: for each name the numbers, counted per thread as strace does, of the calls of a run
+/// that changed something at the site.
+pub(crate) fn points(site: &Site) -> BTreeMap<String, BTreeSet<usize>> {
+    let mut counts: BTreeMap<(String, String), usize> = BTreeMap::new();
+    let mut points: BTreeMap<String, BTreeSet<usize>> = BTreeMap::new();
+    for call in calls(site) {
+        let at = counts.entry((call.thread.clone(), call.name.clone())).or_default();
+        *at += 1;
+        if changes(&call, &site.data) {
+            points.entry(call.name).or_default().insert(*at);
+        }
+    }
+    points
+}
+
+fn changes(call: &Call, data: &Path) -> bool {
+    let here = call.rest.contains(data.to_str().unwrap());
+    here && (call.name != "openat" || call.rest.contains("O_CREAT"))
+}
