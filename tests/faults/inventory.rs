@@ -76,7 +76,8 @@ impl Inventory {
     fn look_into_inbox(&mut self, site: &Site) {
         let (inbox, claimed) = (site.inbox(), site.claimed());
         for path in files(&inbox) {
-            let found = |id: &str| Found { hash: hash(&path), id: id.to_owned(), name: name(&path), path: path.clone() };
+            let found =
+                |id: &str| Found { hash: hash(&path), id: id.to_owned(), name: name(&path), path: path.clone() };
             if let Ok(below) = path.strip_prefix(&claimed) {
                 let id = below.parent().unwrap().to_string_lossy();
                 self.claimed.push(found(&id));
@@ -130,7 +131,8 @@ pub(crate) fn snapshot(site: &Site) -> BTreeMap<String, String> {
 
 /// Returns what differs between two snapshots.
 pub(crate) fn difference(before: &BTreeMap<String, String>, after: &BTreeMap<String, String>) -> Vec<String> {
-    let gone = before.iter().filter(|(key, value)| after.get(*key) != Some(*value)).map(|one| format!("before: {one:?}"));
+    let gone =
+        before.iter().filter(|(key, value)| after.get(*key) != Some(*value)).map(|one| format!("before: {one:?}"));
     let new = after.iter().filter(|(key, value)| before.get(*key) != Some(*value)).map(|one| format!("after: {one:?}"));
     gone.chain(new).collect()
 }

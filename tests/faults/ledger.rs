@@ -28,9 +28,13 @@ fn open(state: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-/// Returns every arrival, oldest first; none while there is no ledger.
+/// Returns every arrival, oldest first; none while there is no ledger, or one that died in its first moment.
 pub(crate) fn arrivals(state: &Path) -> Vec<Arrival> {
     if !state.join("ledger.db").exists() {
+        return Vec::new();
+    }
+    // Its very first change is under way: only a writer can take that back.
+    if state.join("ledger.db-journal").exists() {
         return Vec::new();
     }
     let read = || -> rusqlite::Result<Vec<Arrival>> {
@@ -78,7 +82,8 @@ pub(crate) fn dump(state: &Path) -> Vec<String> {
             let columns = statement.column_count();
             let mut rows = statement.query(())?;
             while let Some(row) = rows.next()? {
-                let values: Result<Vec<_>, _> = (0..columns).map(|at| row.get_ref(at).map(|v| format!("{v:?}"))).collect();
+                let values: Result<Vec<_>, _> =
+                    (0..columns).map(|at| row.get_ref(at).map(|v| format!("{v:?}"))).collect();
                 lines.push(format!("{table}: {}", values?.join(" ")));
             }
         }

@@ -9,8 +9,23 @@ use crate::site::Site;
 
 /// The calls that change what is on a disk. Not every machine has each of them: hence the question mark.
 pub(crate) const CHANGING: &[&str] = &[
-    "openat", "write", "pwrite64", "fsync", "fdatasync", "rename", "renameat", "renameat2", "link", "linkat", "unlink",
-    "unlinkat", "mkdir", "mkdirat", "rmdir", "ftruncate", "fallocate",
+    "openat",
+    "write",
+    "pwrite64",
+    "fsync",
+    "fdatasync",
+    "rename",
+    "renameat",
+    "renameat2",
+    "link",
+    "linkat",
+    "unlink",
+    "unlinkat",
+    "mkdir",
+    "mkdirat",
+    "rmdir",
+    "ftruncate",
+    "fallocate",
 ];
 
 /// Returns whether strace is here and may trace.
@@ -73,6 +88,12 @@ pub(crate) fn points(site: &Site) -> BTreeMap<String, BTreeSet<usize>> {
         }
     }
     points
+}
+
+/// Returns whether the last run was struck at a call that changes something at the site; `None` if it was not struck.
+pub(crate) fn struck_here(site: &Site) -> Option<bool> {
+    let struck: Vec<Call> = calls(site).into_iter().filter(|call| call.rest.ends_with("(INJECTED)")).collect();
+    (!struck.is_empty()).then(|| struck.iter().all(|call| call.rest.contains(site.data.to_str().unwrap())))
 }
 
 fn changes(call: &Call, data: &Path) -> bool {

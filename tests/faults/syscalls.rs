@@ -84,8 +84,7 @@ fn syscalls_kill() {
         return;
     }
     let (mut rng, seed) = random();
-    let all: Vec<Point> =
-        points().into_iter().map(|(call, number)| Point { call, number, error: None }).collect();
+    let all: Vec<Point> = points().into_iter().map(|(call, number)| Point { call, number, error: None }).collect();
     let there = all.len();
     let drawn = draw(all, 30, &mut rng);
     let mut killed = 0;
@@ -115,6 +114,8 @@ fn syscalls_kill() {
 /// How a daemon got over a failure.
 #[derive(Debug, Default)]
 struct Got {
+    /// Calls that failed on a file or folder of ours.
+    struck: usize,
     healed: usize,
     ended: usize,
     /// It waits longer than we do here.
@@ -130,7 +131,9 @@ fn syscalls_fail() {
     let points = points();
     let all: Vec<Point> = points
         .iter()
-        .flat_map(|(call, number)| ERRORS.map(|error| Point { call: call.clone(), number: *number, error: Some(error) }))
+        .flat_map(|(call, number)| {
+            ERRORS.map(|error| Point { call: call.clone(), number: *number, error: Some(error) })
+        })
         .collect();
     let there = all.len();
     let drawn = draw(all, 24, &mut rng);
@@ -138,15 +141,16 @@ fn syscalls_fail() {
     for point in &drawn {
         fail_once(point, &format!("{point} (seed {seed})"), &mut got);
     }
-    let Got { healed, ended, waiting } = got;
+    let Got { struck, healed, ended, waiting } = got;
     figures(
         "syscalls_fail",
         &format!(
-            "{} of {there} points: {healed} healed, {ended} ended and healed by the next start, {waiting} still waiting \
+            "{} of {there} points, {struck} failures: {healed} healed, {ended} ended and healed by the next start, {waiting} still waiting \
              when restarted; 0 lost, 0 doubled, 0 human actions (seed {seed})",
             drawn.len()
         ),
     );
+    assert!(struck * 3 > drawn.len(), "only {struck} of {} runs had a failure: this tests nothing", drawn.len());
 }
 
 fn fail_once(point: &Point, when: &str, got: &mut Got) {
@@ -160,8 +164,9 @@ fn fail_once(point: &Point, when: &str, got: &mut Got) {
         }
         Waited::Ended(status) => {
             got.ended += 1;
-            let code = status.code();
-            assert!(matches!(code, Some(2 | 70 | 127)), "{when}: ended with {status}:\n{}", daemon.log());
+            // An error no disk would give, on an eventfd say, may end it in any way.
+            let sound = matches!(status.code(), Some(70)) || strace::struck_here(&site) == Some(false);
+            assert!(sound, "{when}: ended with {status}:\n{}", daemon.log());
         }
         Waited::InVain => {
             assert!(!is_full(), "{when}: not done after {patience:?}:\n{}", daemon.log());
@@ -169,7 +174,10 @@ fn fail_once(point: &Point, when: &str, got: &mut Got) {
             daemon.stop();
         }
     }
-    assert!(!daemon.log().contains("panicked"), "{when}: a panic:\n{}", daemon.log());
+    if strace::struck_here(&site) == Some(true) {
+        got.struck += 1;
+        assert!(!daemon.log().contains("panicked"), "{when}: a panic:\n{}", daemon.log());
+    }
     oracle::demand(&oracle::at_any_moment(&site), when);
     oracle::recover(&site, when);
     let spent: i64 = ledger::arrivals(&site.state).iter().map(|arrival| arrival.attempts).sum();
