@@ -25,4 +25,5 @@ mod random_kill;
 mod scrape;
 mod site;
 mod strace;
+mod sync_log;
 mod syscalls;

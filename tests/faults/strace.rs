@@ -57,22 +57,59 @@ pub(crate) struct Call {
     pub(crate) thread: String,
     /// `fsync`.
     pub(crate) name: String,
-    /// Everything behind the name, the answer included where it came at once.
+    /// Everything behind the name, with the answer if it came.
     pub(crate) rest: String,
+    /// The line on which it began.
+    pub(crate) began: usize,
+    /// The line on which it was answered.
+    pub(crate) ended: usize,
+}
+
+impl Call {
+    /// Returns the paths it names: between `<` and `>` for what is open, between quotes for the others.
+    pub(crate) fn paths(&self) -> Vec<&str> {
+        self.rest.split(['<', '>', '"']).skip(1).step_by(2).collect()
+    }
+
+    /// Returns whether it was answered with a success.
+    pub(crate) fn is_done(&self) -> bool {
+        self.ended > 0 && self.rest.rsplit_once("= ").is_some_and(|(_, answer)| !answer.starts_with(['-', '?']))
+    }
 }
 
 /// Returns the calls of the last traced run, in the order they began.
 pub(crate) fn calls(site: &Site) -> Vec<Call> {
     let text = fs::read(log(site)).unwrap_or_default();
-    let text = String::from_utf8_lossy(&text).into_owned();
-    let call = |line: &str| {
-        let (thread, rest) = line.split_once(' ')?;
-        let (name, rest) = rest.trim_start().split_once('(')?;
-        // "<... fsync resumed>" and "+++ killed" are no beginnings.
-        let sound = name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
-        sound.then(|| Call { thread: thread.to_owned(), name: name.to_owned(), rest: rest.to_owned() })
-    };
-    text.lines().filter_map(call).collect()
+    let mut calls: Vec<Call> = Vec::new();
+    let mut open: BTreeMap<String, usize> = BTreeMap::new();
+    for (at, line) in String::from_utf8_lossy(&text).lines().enumerate() {
+        let Some((thread, rest)) = line.split_once(' ') else { continue };
+        let rest = rest.trim_start();
+        if let Some((_, answer)) = rest.strip_prefix("<... ").and_then(|rest| rest.split_once(" resumed>")) {
+            // The call of this thread that another thread's line cut in two.
+            if let Some(call) = open.remove(thread) {
+                calls[call].rest.push_str(answer);
+                calls[call].ended = at + 1;
+            }
+            continue;
+        }
+        let Some((name, rest)) = rest.split_once('(') else { continue };
+        if !name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_') {
+            continue;
+        }
+        let begun = rest.strip_suffix(" <unfinished ...>");
+        if begun.is_some() {
+            open.insert(thread.to_owned(), calls.len());
+        }
+        calls.push(Call {
+            thread: thread.to_owned(),
+            name: name.to_owned(),
+            rest: begun.unwrap_or(rest).to_owned(),
+            began: at + 1,
+            ended: if begun.is_some() { 0 } else { at + 1 },
+        });
+    }
+    calls
 }
 
 /// Returns the points to strike at: for each name the numbers, counted per thread as strace does, of the calls of a run
