@@ -174,11 +174,11 @@ impl Log {
             Kind::Good | Kind::Dirty | Kind::Empty => vec![Turn::Commit, Turn::Archived(name)],
             Kind::Broken => vec![Turn::Commit, Turn::Explained, Turn::Quarantined(name)],
         };
-        let at = words.iter().position(|turn| **turn == wanted[0])?;
-        let from =
-            (at..words.len()).find(|at| words[*at..].iter().zip(&wanted).all(|(found, wanted)| *found == wanted));
-        let sound =
-            from.is_some_and(|from| words.len() > from + wanted.len() && *words[from + wanted.len()] == Turn::Commit);
+        let begins = |at: &usize| {
+            words[*at..].iter().zip(&wanted).filter(|(found, wanted)| *found == wanted).count() == wanted.len()
+        };
+        let from = (0..words.len()).find(begins);
+        let sound = from.is_some_and(|from| words.get(from + wanted.len()) == Some(&&Turn::Commit));
         (!sound).then(|| format!("{}: {words:?} instead of .. {wanted:?} and a commit", input.name))
     }
 }
