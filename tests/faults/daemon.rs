@@ -66,7 +66,9 @@ impl Daemon {
         let mut daemon = Self::spawn(site, &[]);
         match daemon.wait_ready() {
             Waited::Done => daemon,
-            other => panic!("not ready, but {other:?} after {:?}:\n{}", daemon.began.elapsed(), daemon.log()),
+            other @ (Waited::Ended(_) | Waited::InVain) => {
+                panic!("not ready, but {other:?} after {:?}:\n{}", daemon.began.elapsed(), daemon.log())
+            }
         }
     }
 
@@ -171,7 +173,7 @@ impl Daemon {
         self.signal(Signal::TERM);
         match self.wait(PATIENCE, |_| false) {
             Waited::Ended(status) => status,
-            other => panic!("it does not stop, {other:?}:\n{}", self.log()),
+            other @ (Waited::Done | Waited::InVain) => panic!("it does not stop, {other:?}:\n{}", self.log()),
         }
     }
 }
@@ -188,7 +190,7 @@ impl Drop for Daemon {
 }
 
 /// Whether everything dropped has reached its end, as far as the folders and the ledger tell.
-fn is_done(site: &Site) -> bool {
+pub(crate) fn is_done(site: &Site) -> bool {
     let Ok(entries) = fs::read_dir(site.inbox()) else { return false };
     let waiting = entries.flatten().any(|entry| !entry.file_name().to_string_lossy().starts_with('.'));
     !waiting && walk(&site.claimed()).iter().all(|path| path.is_dir()) && ledger::unfinished(&site.state) == Some(0)

@@ -1,5 +1,6 @@
 //! What is dropped, and what must become of it.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 /// What kind of file an input is; it decides where it must end.
@@ -76,7 +77,7 @@ impl Content {
                 "0.5" => dropped += 1,
                 _ => written.push(id),
             }
-            text.push_str(&format!("{id},{amount},word {}\n", at % 13));
+            writeln!(text, "{id},{amount},word {}", at % 13).unwrap();
         }
         let read = u64::try_from(rows).unwrap();
         match kind {

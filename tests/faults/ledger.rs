@@ -51,7 +51,7 @@ fn arrival(row: &Row<'_>) -> rusqlite::Result<Arrival> {
     let text = |at: usize| -> rusqlite::Result<Option<String>> {
         Ok(match row.get_ref(at)? {
             ValueRef::Text(bytes) | ValueRef::Blob(bytes) => Some(String::from_utf8_lossy(bytes).into_owned()),
-            _ => None,
+            ValueRef::Null | ValueRef::Integer(_) | ValueRef::Real(_) => None,
         })
     };
     Ok(Arrival {

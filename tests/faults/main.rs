@@ -13,17 +13,24 @@
     reason = "the harness stands outside: it plays producer, reader and misfortune, and waits for a program with a clock of its own"
 )]
 
+mod attempts;
 mod daemon;
+mod disk_full;
 mod feed;
 mod inventory;
 mod ledger;
 mod measure;
+mod mounts;
 mod oracle;
+mod planted;
+mod power_loss;
+mod producer;
 mod random_kill;
 #[path = "../it/support/scrape.rs"]
-#[expect(dead_code, reason = "shared with the other tests, which use all of it")]
+#[expect(dead_code, clippy::string_slice, reason = "shared with the other tests, which use all of it")]
 mod scrape;
 mod site;
 mod strace;
 mod sync_log;
 mod syscalls;
+mod watcher;

@@ -27,14 +27,19 @@ pub(crate) fn random() -> (fastrand::Rng, u64) {
     (fastrand::Rng::with_seed(seed), seed)
 }
 
-/// Tells the figures of a suite, also when the test runner swallows what tests print.
+/// Tells the figures of a suite.
 pub(crate) fn figures(suite: &str, text: &str) {
-    writeln!(std::io::stderr(), "faults: {suite}: {text}").unwrap();
+    tell(&format!("faults: {suite}: {text}"));
+}
+
+/// Writes to the real stderr: the one of `eprintln!` is kept back for tests that pass.
+fn tell(line: &str) {
+    std::io::stderr().write_all(format!("{line}\n").as_bytes()).unwrap();
 }
 
 /// Says loudly what is not run, and why.
 pub(crate) fn left_out(suite: &str, why: &str) {
-    writeln!(std::io::stderr(), "LEFT OUT: faults: {suite}: {why}").unwrap();
+    tell(&format!("LEFT OUT: faults: {suite}: {why}"));
 }
 
 /// Returns whether a tool is here. With `FOREBAY_REQUIRE_TOOLS` (as in CI) a missing one stops the test.

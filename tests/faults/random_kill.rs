@@ -1,17 +1,14 @@
 //! kill -9 at random moments under load, again and again: at the start, in recovery, in the middle of everything.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::daemon::Daemon;
 use crate::feed::Feed;
 use crate::measure::{count, figures, random};
 use crate::oracle;
+use crate::producer::Producer;
 use crate::site::{Setting, Site};
-
-/// Files the inbox may hold before the producer waits.
-const BACKLOG: usize = 40;
 
 /// A start that is not ready by then is one a human would look at.
 const READY: Duration = Duration::from_secs(2);
@@ -27,7 +24,7 @@ fn random_kill() {
     while killed < kills {
         let round = (kills - killed).min(ROUND);
         let site = Arc::new(Site::new(Setting::default()));
-        let producer = Producer::start(&site, &mut rng);
+        let producer = Producer::start(&site, Feed::new(rng.fork()));
         for kill in 0..round {
             kill_once(&site, &mut rng, &format!("kill {} (seed {seed})", killed + kill));
         }
@@ -61,35 +58,4 @@ fn kill_once(site: &Site, rng: &mut fastrand::Rng, when: &str) {
     assert!(ended.is_none(), "{when}: the daemon had ended by itself with {ended:?}:\n{}", daemon.log());
     daemon.kill();
     oracle::demand(&oracle::at_any_moment(site), when);
-}
-
-/// Drops files of every kind for as long as it lives.
-struct Producer {
-    end: Arc<AtomicBool>,
-    thread: std::thread::JoinHandle<()>,
-}
-
-impl Producer {
-    fn start(site: &Arc<Site>, rng: &mut fastrand::Rng) -> Self {
-        let end = Arc::new(AtomicBool::new(false));
-        let mut feed = Feed::new(rng.fork());
-        let (site, told) = (Arc::clone(site), Arc::clone(&end));
-        let thread = std::thread::spawn(move || {
-            while !told.load(Ordering::Relaxed) {
-                let waiting = std::fs::read_dir(site.inbox()).unwrap().count();
-                if waiting < BACKLOG {
-                    // A name that is taken is used another time.
-                    site.drop_file(feed.next());
-                } else {
-                    std::thread::sleep(Duration::from_millis(5));
-                }
-            }
-        });
-        Self { end, thread }
-    }
-
-    fn stop(self) {
-        self.end.store(true, Ordering::Relaxed);
-        self.thread.join().unwrap();
-    }
 }

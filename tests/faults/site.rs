@@ -21,7 +21,7 @@ pub(crate) struct Site {
     pub(crate) state: PathBuf,
     dropped: Mutex<Vec<Input>>,
     /// Removed with the site, if it is the site's own.
-    _own: Option<TempDir>,
+    own: Option<TempDir>,
 }
 
 /// What may differ between suites.
@@ -45,7 +45,7 @@ impl Site {
         let root = own.path().to_owned();
         let (data, state) = (root.join("data"), root.join("data/state"));
         let mut site = Self::at(root, data, state, setting);
-        site._own = Some(own);
+        site.own = Some(own);
         site
     }
 
@@ -59,7 +59,7 @@ impl Site {
             state.display()
         );
         fs::write(root.join("forebay.toml"), config).unwrap();
-        let site = Self { root, data, state, dropped: Mutex::default(), _own: None };
+        let site = Self { root, data, state, dropped: Mutex::default(), own: None };
         fs::create_dir_all(site.inbox()).unwrap();
         site
     }

@@ -59,10 +59,8 @@ pub(crate) struct Call {
     pub(crate) name: String,
     /// Everything behind the name, with the answer if it came.
     pub(crate) rest: String,
-    /// The line on which it began.
-    pub(crate) began: usize,
-    /// The line on which it was answered.
-    pub(crate) ended: usize,
+    /// Whether it was answered while strace looked.
+    pub(crate) answered: bool,
 }
 
 impl Call {
@@ -73,7 +71,7 @@ impl Call {
 
     /// Returns whether it was answered with a success.
     pub(crate) fn is_done(&self) -> bool {
-        self.ended > 0 && self.rest.rsplit_once("= ").is_some_and(|(_, answer)| !answer.starts_with(['-', '?']))
+        self.answered && self.rest.rsplit_once("= ").is_some_and(|(_, answer)| !answer.starts_with(['-', '?']))
     }
 }
 
@@ -82,14 +80,14 @@ pub(crate) fn calls(site: &Site) -> Vec<Call> {
     let text = fs::read(log(site)).unwrap_or_default();
     let mut calls: Vec<Call> = Vec::new();
     let mut open: BTreeMap<String, usize> = BTreeMap::new();
-    for (at, line) in String::from_utf8_lossy(&text).lines().enumerate() {
+    for line in String::from_utf8_lossy(&text).lines() {
         let Some((thread, rest)) = line.split_once(' ') else { continue };
         let rest = rest.trim_start();
         if let Some((_, answer)) = rest.strip_prefix("<... ").and_then(|rest| rest.split_once(" resumed>")) {
             // The call of this thread that another thread's line cut in two.
             if let Some(call) = open.remove(thread) {
                 calls[call].rest.push_str(answer);
-                calls[call].ended = at + 1;
+                calls[call].answered = true;
             }
             continue;
         }
@@ -105,8 +103,7 @@ pub(crate) fn calls(site: &Site) -> Vec<Call> {
             thread: thread.to_owned(),
             name: name.to_owned(),
             rest: begun.unwrap_or(rest).to_owned(),
-            began: at + 1,
-            ended: if begun.is_some() { 0 } else { at + 1 },
+            answered: begun.is_none(),
         });
     }
     calls

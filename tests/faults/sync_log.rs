@@ -1,7 +1,7 @@
 //! The order of system calls over one file's life. A crash image does not show a missing sync of a folder, as any later sync
 //! commits the shared journal; the log of system calls does.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use crate::daemon::{Daemon, PATIENCE, Waited};
@@ -47,7 +47,7 @@ fn sync_log() {
         log.take(call);
     }
     let faults: Vec<String> =
-        log.faults.iter().cloned().chain(inputs.iter().flat_map(|input| log.wrong_order(input, &inputs))).collect();
+        log.faults.iter().cloned().chain(inputs.iter().filter_map(|input| log.wrong_order(input, &inputs))).collect();
     assert!(faults.is_empty(), "{}\n{:#?}", faults.join("\n"), log.turns);
     figures(
         "sync_log",
@@ -65,7 +65,7 @@ struct Log {
     /// Folders with an entry that is not synced yet, and what was done to them.
     owed: BTreeMap<String, String>,
     /// Files in staging with bytes that are not synced yet.
-    unsynced: BTreeMap<String, usize>,
+    unsynced: BTreeSet<String>,
     /// The turns of files, in order.
     turns: Vec<Turn>,
     faults: Vec<String>,
@@ -94,7 +94,7 @@ impl Log {
         let paths = call.paths();
         match (call.name.as_str(), paths.as_slice()) {
             ("write" | "pwrite64", [path, ..]) if path.contains("/.forebay/staging/") => {
-                self.written += usize::from(self.unsynced.insert((*path).to_owned(), call.ended).is_none());
+                self.written += usize::from(self.unsynced.insert((*path).to_owned()));
             }
             ("fsync" | "fdatasync", [path, ..]) => self.synced(path),
             ("mkdir", [path]) => self.owe(Path::new(path).parent().unwrap().to_str().unwrap(), call),
@@ -139,7 +139,7 @@ impl Log {
             self.turns.push(Turn::Claimed(name.to_owned()));
         } else if to.contains("/ingest_date=") {
             self.turns.push(Turn::Published);
-            let unsynced: Vec<&String> = self.unsynced.keys().collect();
+            let unsynced: Vec<&String> = self.unsynced.iter().collect();
             if !unsynced.is_empty() {
                 self.faults.push(format!("{to} is visible and not synced: {unsynced:?}"));
             }
