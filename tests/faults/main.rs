@@ -14,6 +14,7 @@
 )]
 
 mod attempts;
+mod controls;
 mod daemon;
 mod disk_full;
 mod feed;

@@ -13,6 +13,16 @@ pub(crate) fn count(name: &str, bounded: usize, full: usize) -> usize {
     }
 }
 
+/// Returns whether a number belongs to this run: all do, or with `FOREBAY_FAULTS_PART=1/4` every fourth, so that four runs
+/// together do them all.
+pub(crate) fn is_in_part(number: usize) -> bool {
+    let Ok(wish) = std::env::var("FOREBAY_FAULTS_PART") else { return true };
+    let parsed =
+        wish.split_once('/').and_then(|(part, of)| Some((part.parse::<usize>().ok()?, of.parse::<usize>().ok()?)));
+    let (part, of) = parsed.unwrap_or_else(|| panic!("FOREBAY_FAULTS_PART={wish} is no part"));
+    number % of == part % of
+}
+
 /// Returns whether the suites run at full length.
 pub(crate) fn is_full() -> bool {
     std::env::var_os("FOREBAY_FAULTS").is_some_and(|value| value == "full")

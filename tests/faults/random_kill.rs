@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::daemon::Daemon;
 use crate::feed::Feed;
-use crate::measure::{count, figures, random};
+use crate::measure::{count, figures, is_full, random};
 use crate::oracle;
 use crate::producer::Producer;
 use crate::site::{Setting, Site};
@@ -46,7 +46,9 @@ fn random_kill() {
             longest.as_millis()
         ),
     );
-    assert!(median < READY, "half of the starts took {median:?} and longer");
+    // A machine that runs other tests at the same time may stall; half of the starts do not.
+    let slowest = if is_full() { longest } else { median };
+    assert!(slowest < READY, "a start took {slowest:?}");
 }
 
 /// Lets a daemon live for a moment; one in three dies during its start.

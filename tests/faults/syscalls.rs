@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::daemon::{Daemon, PATIENCE, Waited};
 use crate::feed::Feed;
 use crate::ledger;
-use crate::measure::{count, figures, is_full, random};
+use crate::measure::{count, figures, is_full, is_in_part, random};
 use crate::oracle;
 use crate::site::{Setting, Site};
 use crate::strace;
@@ -71,6 +71,7 @@ fn points() -> Vec<(String, usize)> {
 /// Draws so many; at full length all, in order.
 fn draw(mut points: Vec<Point>, bounded: usize, rng: &mut fastrand::Rng) -> Vec<Point> {
     let most = count("POINTS", bounded, usize::MAX);
+    points.retain(|point| is_in_part(point.number));
     if !is_full() || most < points.len() {
         rng.shuffle(&mut points);
         points.truncate(most);
