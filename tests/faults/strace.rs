@@ -33,14 +33,27 @@ pub(crate) fn is_here(suite: &str) -> bool {
     has_tool(suite, "strace", &["-f", "-o", "/dev/null", "true"])
 }
 
-/// Returns the words before the program: strace writing into `strace.log` of the site, and an injection if there is one
-/// (`fsync:error=EIO:when=3`).
-pub(crate) fn words(site: &Site, calls: &[&str], injection: Option<&str>) -> Vec<String> {
+/// Whom strace follows, and what it does to them.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Trace<'a> {
+    /// The daemon and its children.
+    Family,
+    /// The daemon alone.
+    Daemon,
+    /// The daemon alone, with an injection (`fsync:error=EIO:when=3`).
+    Strike(&'a str),
+}
+
+/// Returns the words before the program: strace writing into `strace.log` of the site.
+pub(crate) fn words(site: &Site, calls: &[&str], trace: Trace<'_>) -> Vec<String> {
     let calls: Vec<String> = calls.iter().map(|call| format!("?{call}")).collect();
     let mut words = ["strace", "-f", "-qq", "-y", "-s", "4096", "-o"].map(str::to_owned).to_vec();
     words.push(log(site).display().to_string());
     words.extend(["-e".to_owned(), format!("trace={}", calls.join(","))]);
-    if let Some(injection) = injection {
+    if !matches!(trace, Trace::Family) {
+        words.extend(["-b", "execve"].map(str::to_owned));
+    }
+    if let Trace::Strike(injection) = trace {
         words.extend(["-e".to_owned(), format!("inject=?{injection}")]);
     }
     words

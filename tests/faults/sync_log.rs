@@ -9,7 +9,7 @@ use crate::feed::{Feed, Input, Kind};
 use crate::measure::figures;
 use crate::oracle;
 use crate::site::{Setting, Site};
-use crate::strace::{self, Call};
+use crate::strace::{self, Call, Trace};
 
 /// What is looked at.
 const CALLS: &[&str] = &[
@@ -32,7 +32,7 @@ fn sync_log() {
         return;
     }
     let site = Site::new(Setting { workers: 1, settle: "10ms", scan_interval: "300ms" });
-    let mut daemon = Daemon::spawn(&site, &strace::words(&site, CALLS, None));
+    let mut daemon = Daemon::spawn(&site, &strace::words(&site, CALLS, Trace::Family));
     assert_eq!(daemon.wait_ready(), Waited::Done, "{}", daemon.log());
     let inputs = Feed::one_of_each();
     for input in &inputs {

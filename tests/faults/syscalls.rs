@@ -9,7 +9,7 @@ use crate::ledger;
 use crate::measure::{count, figures, is_full, is_in_part, random};
 use crate::oracle;
 use crate::site::{Setting, Site};
-use crate::strace;
+use crate::strace::{self, Trace};
 
 /// One worker, so that a number means the same call from run to run, as far as threads allow.
 const SETTING: Setting = Setting { workers: 1, settle: "10ms", scan_interval: "300ms" };
@@ -54,7 +54,7 @@ fn site() -> Site {
 /// Runs the workload undisturbed and returns every point there is.
 fn points() -> Vec<(String, usize)> {
     let site = site();
-    let mut daemon = Daemon::spawn(&site, &strace::words(&site, strace::CHANGING, None));
+    let mut daemon = Daemon::spawn(&site, &strace::words(&site, strace::CHANGING, Trace::Daemon));
     assert_eq!(daemon.wait_done(&site, PATIENCE), Waited::Done, "{}", daemon.log());
     assert!(daemon.stop().success());
     oracle::demand(&oracle::settled(&site), "undisturbed");
@@ -92,7 +92,7 @@ fn syscalls_kill() {
     for point in &drawn {
         let when = format!("{point} (seed {seed})");
         let site = site();
-        let mut daemon = Daemon::spawn(&site, &strace::words(&site, &[&point.call], Some(&point.injection())));
+        let mut daemon = Daemon::spawn(&site, &strace::words(&site, &[&point.call], Trace::Strike(&point.injection())));
         let waited = daemon.wait_done(&site, PATIENCE);
         assert_ne!(waited, Waited::InVain, "{when}: neither done nor dead:\n{}", daemon.log());
         // Some points lie in the stop.
@@ -156,7 +156,7 @@ fn syscalls_fail() {
 
 fn fail_once(point: &Point, when: &str, got: &mut Got) {
     let site = site();
-    let mut daemon = Daemon::spawn(&site, &strace::words(&site, &[&point.call], Some(&point.injection())));
+    let mut daemon = Daemon::spawn(&site, &strace::words(&site, &[&point.call], Trace::Strike(&point.injection())));
     let patience = Duration::from_secs(if is_full() { 90 } else { 8 });
     match daemon.wait_done(&site, patience) {
         Waited::Done => {

@@ -19,7 +19,7 @@ use crate::site::{Setting, Site};
 const SETTING: Setting = Setting { workers: 2, settle: "1s", scan_interval: "1h" };
 
 /// Without progress for so long, files were missed.
-const STALLED: Duration = Duration::from_secs(20);
+const STALLED: Duration = Duration::from_secs(15);
 
 /// Files of each manner of the second part.
 const EACH: usize = 8;
