@@ -83,7 +83,7 @@ impl Inventory {
                 self.claimed.push(found(&id));
             } else if path.parent() == Some(&inbox) && !name(&path).starts_with('.') {
                 self.inbox.push(found(""));
-            } else {
+            } else if name(&path) != Site::ASIDE {
                 self.litter.push(path);
             }
         }

@@ -56,6 +56,7 @@ fn power_loss(kind: Kind) {
         let split = episode % 2 == 1;
         let mut disk = match Disk::new(kind, split) {
             Ok(disk) => disk,
+            Err(why) if cut > 0 => panic!("{title}: {why}"),
             Err(why) => return left_out(&title, &format!("no images can be mounted here: {why}")),
         };
         let site = Arc::new(disk.site());

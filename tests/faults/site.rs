@@ -84,18 +84,21 @@ impl Site {
         self.data.join("quarantine/p")
     }
 
+    /// The name under which the producer writes before a file appears; a power cut may leave it.
+    pub(crate) const ASIDE: &'static str = ".arriving.tmp";
+
     /// Drops a file the way a careful producer does: it appears whole, is on the disk, and replaces nothing. Returns false
     /// if its name is taken in the inbox. While somebody holds the list of drops, none is under way.
     pub(crate) fn drop_file(&self, input: Input) -> bool {
         let inbox = self.inbox();
-        let aside = inbox.join(".arriving.tmp");
+        let aside = inbox.join(Self::ASIDE);
         let mut dropped = self.dropped();
         fs::write(&aside, &input.content.bytes).unwrap();
         fs::File::open(&aside).unwrap().sync_all().unwrap();
         let folder = fs::File::open(&inbox).unwrap();
         let moved = rustix::fs::renameat_with(
             folder.as_fd(),
-            ".arriving.tmp",
+            Self::ASIDE,
             folder.as_fd(),
             input.name.as_str(),
             RenameFlags::NOREPLACE,
