@@ -10,11 +10,15 @@ use crate::measure::figures;
 use crate::oracle::{self, Verdict};
 use crate::site::{Setting, Site, walk};
 
-/// Breaks one thing; returns what mends it again.
-type Break = fn(&Site) -> Box<dyn FnOnce()>;
+/// Makes good again what was broken.
+type Mend = Box<dyn FnOnce()>;
+/// Breaks one thing.
+type Break = fn(&Site) -> Mend;
+/// Whether a verdict says so.
+type Seen = fn(&Verdict) -> bool;
 
 /// What is broken, how, and the part of the verdict that must say so.
-const BREAKS: &[(&str, Break, fn(&Verdict) -> bool)] = &[
+const BREAKS: &[(&str, Break, Seen)] = &[
     (
         "an archived original is gone",
         |site| away(first(&site.archive(), "-good.csv")),
@@ -104,13 +108,13 @@ fn published(site: &Site) -> PathBuf {
     Inventory::of(site).published.remove(0).path
 }
 
-fn away(path: PathBuf) -> Box<dyn FnOnce()> {
+fn away(path: PathBuf) -> Mend {
     let aside = tempfile::tempdir().unwrap().keep().join("x");
     fs::rename(&path, &aside).unwrap();
     Box::new(move || fs::rename(&aside, &path).and_then(|()| fs::remove_dir(aside.parent().unwrap())).unwrap())
 }
 
-fn another_byte(path: PathBuf) -> Box<dyn FnOnce()> {
+fn another_byte(path: PathBuf) -> Mend {
     let bytes = fs::read(&path).unwrap();
     let mut broken = bytes.clone();
     let middle = broken.len() / 2;
@@ -120,7 +124,7 @@ fn another_byte(path: PathBuf) -> Box<dyn FnOnce()> {
 }
 
 /// Copies a file, or a folder of files.
-fn copy(from: &Path, to: &Path) -> Box<dyn FnOnce()> {
+fn copy(from: &Path, to: &Path) -> Mend {
     if from.is_dir() {
         fs::create_dir(to).unwrap();
     }
@@ -132,7 +136,7 @@ fn copy(from: &Path, to: &Path) -> Box<dyn FnOnce()> {
 }
 
 /// Makes a file and the folder it lies in.
-fn new(path: &Path) -> Box<dyn FnOnce()> {
+fn new(path: &Path) -> Mend {
     let folder = path.parent().unwrap();
     let made = !folder.exists();
     fs::create_dir_all(folder).unwrap();
@@ -140,7 +144,7 @@ fn new(path: &Path) -> Box<dyn FnOnce()> {
     remove_later(if made { folder } else { path })
 }
 
-fn remove_later(path: &Path) -> Box<dyn FnOnce()> {
+fn remove_later(path: &Path) -> Mend {
     let path = path.to_owned();
     Box::new(move || if path.is_dir() { fs::remove_dir_all(&path).unwrap() } else { fs::remove_file(&path).unwrap() })
 }
