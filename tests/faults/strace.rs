@@ -137,10 +137,13 @@ pub(crate) fn points(site: &Site) -> BTreeMap<String, BTreeSet<usize>> {
     points
 }
 
-/// Returns whether the last run was struck at a call that changes something at the site; `None` if it was not struck.
-pub(crate) fn struck_here(site: &Site) -> Option<bool> {
-    let struck: Vec<Call> = calls(site).into_iter().filter(|call| call.rest.ends_with("(INJECTED)")).collect();
-    (!struck.is_empty()).then(|| struck.iter().all(|call| call.rest.contains(site.data.to_str().unwrap())))
+/// Returns how many calls failed in the last run that change something at the site, and how many others: every thread
+/// that gets so far has its n-th call fail.
+pub(crate) fn struck(site: &Site) -> (usize, usize) {
+    let struck = calls(site).into_iter().filter(|call| call.rest.ends_with("(INJECTED)"));
+    let (here, elsewhere): (Vec<Call>, Vec<Call>) =
+        struck.partition(|call| call.rest.contains(site.data.to_str().unwrap()));
+    (here.len(), elsewhere.len())
 }
 
 fn changes(call: &Call, data: &Path) -> bool {
