@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, OpenFlags, Row};
+use rusqlite::{Connection, ErrorCode, OpenFlags, Row};
 
 /// One arrival.
 #[derive(Debug, Clone)]
@@ -33,10 +33,6 @@ pub(crate) fn arrivals(state: &Path) -> Vec<Arrival> {
     if !state.join("ledger.db").exists() {
         return Vec::new();
     }
-    // Its very first change is under way: only a writer can take that back.
-    if state.join("ledger.db-journal").exists() {
-        return Vec::new();
-    }
     let read = || -> rusqlite::Result<Vec<Arrival>> {
         let connection = open(state)?;
         let mut statement = connection.prepare(
@@ -44,7 +40,12 @@ pub(crate) fn arrivals(state: &Path) -> Vec<Arrival> {
         )?;
         statement.query_map((), arrival)?.collect()
     };
-    read().unwrap_or_else(|error| panic!("{}: {error}", state.display()))
+    match read() {
+        Ok(arrivals) => arrivals,
+        // Its very first change is under way: only a writer can take that back.
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::ReadOnly) => Vec::new(),
+        Err(error) => panic!("{}: {error}", state.display()),
+    }
 }
 
 fn arrival(row: &Row<'_>) -> rusqlite::Result<Arrival> {
