@@ -25,6 +25,7 @@ pub mod job;
 pub mod ledger;
 pub mod lifecycle;
 pub mod pipeline;
+mod planted;
 pub mod publish;
 pub mod sql;
 pub mod storage;

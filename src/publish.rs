@@ -24,6 +24,7 @@ use crate::job::{FileId, Job, JobReport, Outcome, QuarantineReason, RejectReason
 use crate::ledger::{
     ArchiveDecision, AttemptEnd, FileRow, FileState, Ledger, QuarantineDecision, Reservation, StagedFacts,
 };
+use crate::planted::{self, Bug};
 use crate::storage::{Operation, Storage, StorageError};
 
 mod error;
@@ -160,7 +161,8 @@ impl Publisher {
     /// Publishes what a job staged, steps 5 to 11; or archives the input as a duplicate if its content is there already.
     pub fn publish(&self, pipeline: &Pipeline, job: &Job, report: &JobReport) -> Result<Finished, PublishError> {
         self.still_the_same(job)?;
-        if let Some(original) = self.ledger.published_as(&job.pipeline, &report.input.blake3)? {
+        let content = &*planted::identity(&job.name, &report.input.blake3);
+        if let Some(original) = self.ledger.published_as(&job.pipeline, content)? {
             let blake3 = report.input.blake3.clone();
             return self.archive_duplicate(pipeline, job, &Known { blake3, original });
         }
@@ -169,12 +171,17 @@ impl Publisher {
         let row = self.ledger.get(&job.id)?;
         let manifest = Manifest::of(pipeline, job, report, row.started_at, self.clock.now());
         let manifest_hash = gate::make_durable(&*self.storage, &job.staging, report, &manifest)?;
+        if planted::is(Bug::PublishBeforeStaged) {
+            let early = names::published(&pipeline.output, &row.id, row.arrived_at);
+            self.storage.make_dirs(early.parent().unwrap_or(&early))?;
+            self.storage.rename_noreplace(&job.staging, &early)?;
+        }
         // Step 7.
         let (disposal, resting) = names::after_success(pipeline, &row);
         let reserved = self.ledger.stage(
             &job.id,
             &StagedFacts {
-                blake3: &report.input.blake3,
+                blake3: content,
                 manifest_hash: &manifest_hash,
                 final_dir: &names::published(&pipeline.output, &row.id, row.arrived_at),
                 rows: report.rows,

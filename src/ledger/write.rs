@@ -9,6 +9,7 @@ use rusqlite::{Connection, Params, named_params, params};
 use super::row::{bytes_of, unhex};
 use super::{Disposal, FileRow, FileState, Ledger, LedgerError, query};
 use crate::job::{FileId, FileStamp, Outcome, QuarantineReason, RetryReason, RowCounts, Timestamp, display_name};
+use crate::planted::{self, Bug};
 
 /// A file about to be claimed.
 #[derive(Debug, Clone)]
@@ -186,7 +187,7 @@ impl Ledger {
             )?
             .execute(params![
                 id.as_str(),
-                end.counted,
+                end.counted && !planted::is(Bug::ForgetAttempts),
                 crashed,
                 end.message,
                 end.next_attempt_at.map(|at| at.0)

@@ -8,6 +8,7 @@ use crate::admit::same_file;
 use crate::config::Pipeline;
 use crate::job::Outcome;
 use crate::ledger::{Disposal, FileRow, FileState, QuarantineDecision};
+use crate::planted::{self, Bug};
 
 /// Where driving a file led.
 #[derive(Debug)]
@@ -70,6 +71,10 @@ impl Publisher {
         let Some(target) = row.final_dir.as_deref() else {
             return Ok(self.ledger.unstage(&row.id, "the ledger names no directory for it")?);
         };
+        let target = &*planted::final_name(target);
+        if planted::is(Bug::ArchiveBeforePublished) {
+            self.move_away(row)?;
+        }
         let output = names::output_of(target).unwrap_or(&pipeline.output);
         let staging = names::staging(output, &row.id, row.starts);
         if trust == Trust::Verify {

@@ -13,6 +13,7 @@ use rustix::io::Errno;
 
 use super::together::Together;
 use super::{Entry, Operation, Storage, StorageError, entry_of};
+use crate::planted::{self, Bug};
 
 /// The local disk.
 #[derive(Debug, Default)]
@@ -32,6 +33,9 @@ impl Disk {
     /// Syncs a directory that is held open, with whoever wants the same.
     fn sync_held(&self, dir: &File, path: &Path) -> Result<(), StorageError> {
         let failed = |errno| StorageError::new(Operation::Sync, path, errno);
+        if planted::is(Bug::NoDirFsync) {
+            return Ok(());
+        }
         let found = rustix::fs::fstat(dir).map_err(failed)?;
         self.together.sync((found.st_dev, found.st_ino), || rustix::fs::fsync(dir)).map_err(failed)
     }
@@ -86,6 +90,9 @@ impl Storage for Disk {
     }
 
     fn sync_file(&self, path: &Path) -> Result<(), StorageError> {
+        if planted::is(Bug::NoFileFsync) {
+            return Ok(());
+        }
         let file = OpenOptions::new()
             .read(true)
             .custom_flags(nofollow())

@@ -1,0 +1,143 @@
+//! What is dropped, and what must become of it.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+/// What kind of file an input is; it decides where it must end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Kind {
+    /// Every row is sound: published, or archived as a duplicate of a file with the same bytes.
+    Good,
+    /// Some rows are rejected, some dropped: published all the same.
+    Dirty,
+    /// No byte: archived.
+    Empty,
+    /// The header does not fit: quarantined.
+    Broken,
+}
+
+/// The bytes of an input and what they hold. Two inputs may share one.
+#[derive(Debug)]
+pub(crate) struct Content {
+    pub(crate) kind: Kind,
+    pub(crate) bytes: Vec<u8>,
+    /// BLAKE3 of the bytes, lower-case hex.
+    pub(crate) hash: String,
+    /// Rows read, written, rejected, dropped.
+    pub(crate) rows: [u64; 4],
+    /// The ids of the rows that must be written, in order. No other content has them.
+    pub(crate) written: Vec<i64>,
+}
+
+/// One file as it is dropped.
+#[derive(Debug, Clone)]
+pub(crate) struct Input {
+    pub(crate) name: String,
+    pub(crate) content: Arc<Content>,
+}
+
+/// Rows a content may have, so that no two contents share an id.
+const MOST: i64 = 100_000;
+
+/// The pipeline all suites run: typed columns, a rule that rejects, one that drops, one aggregate.
+pub(crate) const PIPELINE: &str = r#"
+[pipelines.p.columns]
+id = { type = "int64", nullable = false }
+amount = "float64"
+word = "string"
+
+[pipelines.p.rules]
+positive = "amount > 0"
+worth_it = { check = "amount >= 1", action = "drop" }
+
+[pipelines.p.accept]
+max_reject_ratio = 0.5
+
+[pipelines.p.aggregates.words]
+sql = "SELECT word, COUNT(*) AS n, SUM(amount) AS total FROM rows GROUP BY word ORDER BY word"
+"#;
+
+impl Content {
+    /// Makes a content of its own for every `serial`.
+    pub(crate) fn new(kind: Kind, serial: usize, rows: usize) -> Arc<Self> {
+        let first = i64::try_from(serial).unwrap() * MOST;
+        assert!(rows < usize::try_from(MOST).unwrap());
+        let mut text = "id,amount,word\n".to_owned();
+        let (mut written, mut rejected, mut dropped) = (Vec::new(), 0, 0);
+        let ids = first..first + i64::try_from(rows).unwrap();
+        for (at, id) in ids.enumerate() {
+            let amount = match at % 10 {
+                3 if kind == Kind::Dirty => "much",
+                5 if kind == Kind::Dirty => "-1.5",
+                7 if kind == Kind::Dirty => "0.5",
+                _ => "7.25",
+            };
+            match amount {
+                "much" | "-1.5" => rejected += 1,
+                "0.5" => dropped += 1,
+                _ => written.push(id),
+            }
+            writeln!(text, "{id},{amount},word {}", at % 13).unwrap();
+        }
+        let read = u64::try_from(rows).unwrap();
+        match kind {
+            Kind::Good | Kind::Dirty => {
+                let rows = [read, u64::try_from(written.len()).unwrap(), rejected, dropped];
+                Self::of(kind, text.into_bytes(), rows, written)
+            }
+            Kind::Empty => Self::of(kind, Vec::new(), [0; 4], Vec::new()),
+            Kind::Broken => Self::of(kind, format!("another;feed\n{serial};1\n").into_bytes(), [0; 4], Vec::new()),
+        }
+    }
+
+    fn of(kind: Kind, bytes: Vec<u8>, rows: [u64; 4], written: Vec<i64>) -> Arc<Self> {
+        let hash = blake3::hash(&bytes).to_hex().to_string();
+        Arc::new(Self { kind, bytes, hash, rows, written })
+    }
+}
+
+/// Makes inputs of every kind, for as long as it is asked.
+#[derive(Debug)]
+pub(crate) struct Feed {
+    rng: fastrand::Rng,
+    serial: usize,
+    /// The last good content: what a duplicate repeats.
+    last: Option<Arc<Content>>,
+}
+
+impl Feed {
+    pub(crate) const fn new(rng: fastrand::Rng) -> Self {
+        Self { rng, serial: 0, last: None }
+    }
+
+    /// The small workload of the system call suites: one of each kind, and a duplicate.
+    pub(crate) fn one_of_each() -> Vec<Input> {
+        let good = Content::new(Kind::Good, 1, 20);
+        let input = |name: &str, content| Input { name: name.to_owned(), content };
+        vec![
+            input("good.csv", Arc::clone(&good)),
+            input("dirty.csv", Content::new(Kind::Dirty, 2, 40)),
+            input("again.csv", good),
+            input("empty.csv", Content::new(Kind::Empty, 3, 0)),
+            input("broken.csv", Content::new(Kind::Broken, 4, 0)),
+        ]
+    }
+
+    /// Returns the next input: half of them good, the others of every kind; one in eight carries a name used before.
+    pub(crate) fn next(&mut self) -> Input {
+        self.serial += 1;
+        let rows = if self.rng.u8(..16) == 0 { self.rng.usize(1_000..9_000) } else { self.rng.usize(1..100) };
+        let content = match self.rng.u8(..16) {
+            0..8 => Content::new(Kind::Good, self.serial, rows),
+            8..11 => Content::new(Kind::Dirty, self.serial, rows),
+            11 => Content::new(Kind::Empty, self.serial, 0),
+            12 | 13 => Content::new(Kind::Broken, self.serial, 0),
+            _ => self.last.clone().unwrap_or_else(|| Content::new(Kind::Good, self.serial, rows)),
+        };
+        if content.kind == Kind::Good {
+            self.last = Some(Arc::clone(&content));
+        }
+        let name = if self.rng.u8(..8) == 0 { "report.csv".to_owned() } else { format!("{:06}.csv", self.serial) };
+        Input { name, content }
+    }
+}

@@ -1,0 +1,161 @@
+//! What lies in the folders, against what was dropped.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::path::Path;
+use std::sync::Arc;
+
+use polars::prelude::{AnyValue, ParquetReader, SerReader as _};
+
+use super::Verdict;
+use crate::feed::{Content, Input, Kind};
+use crate::inventory::{Found, Inventory, Published, hash};
+use crate::site::walk;
+
+/// Contents by their hash.
+type Contents = BTreeMap<String, Arc<Content>>;
+
+/// Returns the contents that were dropped, by their hash.
+pub(super) fn contents(dropped: &[Input]) -> Contents {
+    dropped.iter().map(|input| (input.content.hash.clone(), Arc::clone(&input.content))).collect()
+}
+
+const fn is_published(kind: Kind) -> bool {
+    matches!(kind, Kind::Good | Kind::Dirty)
+}
+
+/// Every input lies in one place, with its own bytes, and nothing else does.
+pub(super) fn places(dropped: &[Input], inventory: &Inventory, verdict: &mut Verdict) {
+    let mut balance: BTreeMap<(String, String), i64> = BTreeMap::new();
+    for input in dropped {
+        *balance.entry((input.name.clone(), input.content.hash.clone())).or_default() -= 1;
+    }
+    for found in inventory.originals() {
+        *balance.entry((found.name.clone(), found.hash.clone())).or_default() += 1;
+    }
+    for ((name, hash), balance) in balance {
+        match balance {
+            0 => {}
+            ..0 => verdict.lost.push(format!("{name} ({hash}) is nowhere")),
+            _ => verdict.doubled.push(format!("{name} ({hash}) lies somewhere {balance} times too often")),
+        }
+    }
+}
+
+/// Every content that is put away is published, and none twice.
+pub(super) fn once(inventory: &Inventory, contents: &Contents, verdict: &mut Verdict) {
+    let mut published: BTreeMap<&str, Vec<&Published>> = BTreeMap::new();
+    for one in &inventory.published {
+        published.entry(one.input()).or_default().push(one);
+    }
+    for (hash, found) in &published {
+        if found.len() > 1 {
+            let paths: Vec<_> = found.iter().map(|one| one.path.display().to_string()).collect();
+            verdict.doubled.push(format!("{hash} is published as {}", paths.join(" and ")));
+        }
+    }
+    for found in &inventory.archive {
+        let wanted = contents.get(&found.hash).is_some_and(|content| is_published(content.kind));
+        if wanted && !published.contains_key(found.hash.as_str()) {
+            verdict.lost.push(format!("{} is archived and not published", found.path.display()));
+        }
+    }
+}
+
+/// Every published directory is sound; of so many, drawn at random, also the cells are read.
+pub(super) fn published(inventory: &Inventory, contents: &Contents, read: usize, verdict: &mut Verdict) {
+    let mut drawn: Vec<usize> = (0..inventory.published.len()).collect();
+    fastrand::shuffle(&mut drawn);
+    let drawn: BTreeSet<usize> = drawn.into_iter().take(read).collect();
+    for (at, one) in inventory.published.iter().enumerate() {
+        judge(one, contents, drawn.contains(&at), verdict);
+    }
+}
+
+/// Everything is finished: every original is where its kind belongs, and nothing else lies about.
+pub(super) fn ends(inventory: &Inventory, contents: &Contents, verdict: &mut Verdict) {
+    let unfinished = inventory.inbox.iter().chain(&inventory.claimed);
+    verdict.stuck.extend(unfinished.map(|found| format!("{} is not finished", found.path.display())));
+    verdict.stuck.extend(inventory.litter.iter().map(|path| format!("{} is left over", path.display())));
+    let refused = |found: &&Found| contents.get(&found.hash).is_some_and(|content| content.kind == Kind::Broken);
+    for found in inventory.archive.iter().filter(refused) {
+        verdict.contradicted.push(format!("{} is archived and should be refused", found.path.display()));
+    }
+    for found in inventory.quarantine.iter().filter(|found| !refused(found)) {
+        verdict.stuck.push(format!("{} is in quarantine and sound", found.path.display()));
+    }
+    for found in &inventory.quarantine {
+        let explanation = format!("{}.error.json", found.path.display());
+        let readable =
+            fs::read(&explanation).is_ok_and(|text| serde_json::from_slice::<serde_json::Value>(&text).is_ok());
+        if !readable {
+            verdict.contradicted.push(format!("{explanation} is missing or no JSON"));
+        }
+    }
+    for one in &inventory.published {
+        if !inventory.archive.iter().any(|found| found.id == one.id && found.hash == one.input()) {
+            verdict.contradicted.push(format!("{} has no original of its id in the archive", one.path.display()));
+        }
+    }
+}
+
+/// A published directory is what its manifest says, and its manifest says what its input held.
+fn judge(one: &Published, contents: &Contents, read: bool, verdict: &mut Verdict) {
+    let place = one.path.display();
+    let Some(content) = contents.get(one.input()).filter(|content| is_published(content.kind)) else {
+        verdict.contradicted.push(format!("{place} is made of an input that should not be published"));
+        return;
+    };
+    if one.manifest["id"] != one.id.as_str() {
+        verdict.contradicted.push(format!("{place} is not named after its id {}", one.manifest["id"]));
+    }
+    let rows = ["read", "written", "rejected", "dropped"].map(|name| one.manifest["rows"][name].as_u64());
+    if rows != content.rows.map(Some) {
+        verdict.lost.push(format!("{place}: rows {rows:?} instead of {:?}", content.rows));
+    }
+    let outputs = one.manifest["outputs"].as_object().cloned().unwrap_or_default();
+    let mut lying: BTreeSet<String> =
+        walk(&one.path).iter().map(|path| path.strip_prefix(&one.path).unwrap().display().to_string()).collect();
+    lying.remove("_manifest.json");
+    for (name, facts) in &outputs {
+        let path = one.path.join(name);
+        if !lying.remove(name) {
+            verdict.lost.push(format!("{place}: {name} is missing"));
+        } else if facts["blake3"] != hash(&path).as_str()
+            || facts["bytes"].as_u64() != Some(path.metadata().unwrap().len())
+        {
+            verdict.lost.push(format!("{place}: {name} is not what the manifest says"));
+        } else if read && let Err(fault) = read_output(&path, name, facts["rows"].as_u64(), content) {
+            verdict.lost.push(format!("{place}: {fault}"));
+        }
+    }
+    verdict.contradicted.extend(lying.into_iter().map(|name| format!("{place}: {name} is not in the manifest")));
+}
+
+/// The rows of a Parquet file are those the input held.
+fn read_output(path: &Path, name: &str, rows: Option<u64>, content: &Content) -> Result<(), String> {
+    let frame = ParquetReader::new(File::open(path).unwrap()).finish().map_err(|error| format!("{name}: {error}"))?;
+    if Some(frame.height() as u64) != rows {
+        return Err(format!("{name} has {} rows, the manifest says {rows:?}", frame.height()));
+    }
+    match name {
+        "rows.parquet" => {
+            let ids = frame.column("id").map_err(|error| error.to_string())?;
+            let ids: Vec<i64> = (0..frame.height()).map(|row| ids.get(row).unwrap().extract().unwrap()).collect();
+            (ids == content.written).then_some(()).ok_or_else(|| format!("{name} holds other rows than its input"))
+        }
+        "rejects.parquet" => {
+            let rejected = content.rows[2];
+            (frame.height() as u64 == rejected).then_some(()).ok_or_else(|| format!("{name} lacks some of {rejected}"))
+        }
+        _ => {
+            let counts = frame.column("n").map_err(|error| error.to_string())?;
+            let sum: u64 = (0..frame.height()).map(|row| number(&counts.get(row).unwrap())).sum();
+            (sum == content.rows[1]).then_some(()).ok_or_else(|| format!("{name} counts {sum} rows"))
+        }
+    }
+}
+
+fn number(value: &AnyValue<'_>) -> u64 {
+    value.extract().unwrap()
+}

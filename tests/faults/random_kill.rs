@@ -1,0 +1,63 @@
+//! kill -9 at random moments under load, again and again: at the start, in recovery, in the middle of everything.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::daemon::Daemon;
+use crate::feed::Feed;
+use crate::measure::{count, figures, is_full, random};
+use crate::oracle;
+use crate::producer::Producer;
+use crate::site::{Setting, Site};
+
+/// A start that is not ready by then is one a human would look at.
+const READY: Duration = Duration::from_secs(2);
+
+/// Kills at one site, before the next one: the oracle reads everything after each.
+const ROUND: usize = 50;
+
+#[test]
+fn random_kill() {
+    let kills = count("KILLS", 25, 1_000);
+    let (mut rng, seed) = random();
+    let (mut starts, mut files, mut killed) = (Vec::new(), 0, 0);
+    while killed < kills {
+        let round = (kills - killed).min(ROUND);
+        let site = Arc::new(Site::new(Setting::default()));
+        let producer = Producer::start(&site, Feed::new(rng.fork()));
+        for kill in 0..round {
+            kill_once(&site, &mut rng, &format!("kill {} (seed {seed})", killed + kill));
+        }
+        killed += round;
+        producer.stop();
+        let when = format!("after {killed} kills (seed {seed})");
+        starts.extend(oracle::recover(&site, &when));
+        oracle::demand(&oracle::no_attempt_spent(&site), &when);
+        files += site.dropped().len();
+    }
+    starts.sort_unstable();
+    let (median, longest) = (starts[starts.len() / 2], starts[starts.len() - 1]);
+    figures(
+        "random_kill",
+        &format!(
+            "{kills} kills, {files} files, 0 lost, 0 doubled, 0 human actions; ready after {} ms at the median, {} ms at \
+             most (seed {seed})",
+            median.as_millis(),
+            longest.as_millis()
+        ),
+    );
+    // A machine that runs other tests at the same time may stall; half of the starts do not.
+    let slowest = if is_full() { longest } else { median };
+    assert!(slowest < READY, "a start took {slowest:?}");
+}
+
+/// Lets a daemon live for a moment; one in three dies during its start.
+fn kill_once(site: &Site, rng: &mut fastrand::Rng, when: &str) {
+    let mut daemon = Daemon::spawn(site, &[]);
+    let life = if rng.u8(..3) == 0 { rng.u64(..60) } else { rng.u64(60..700) };
+    std::thread::sleep(Duration::from_millis(life));
+    let ended = daemon.ended();
+    assert!(ended.is_none(), "{when}: the daemon had ended by itself with {ended:?}:\n{}", daemon.log());
+    daemon.kill();
+    oracle::demand(&oracle::at_any_moment(site), when);
+}
