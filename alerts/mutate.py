@@ -3,9 +3,10 @@
 
     alerts/mutate.py [RULE...]     all rules, or those of these names; exits with 1 below 95 % (--goal)
 
-Needs promtool and nothing else. It reads the rules as text, as they are laid out here: one `- alert:` or `- record:` per
-rule, every `and`, `or`, `unless` and every continued operator at the beginning of a line. A mutant that promtool refuses to
-load proves nothing and is not counted; one that no test can tell from the original is listed below, with the reason.
+Needs promtool and nothing else. It reads the rules as text, as they are laid out here: one `- alert:` or `- record:`
+per rule, every `and`, `or`, `unless` and every continued operator at the beginning of a line. A mutant that promtool
+refuses to load proves nothing and is not counted; one that nobody can tell from the original is listed below, with the
+reason.
 """
 import argparse
 import os
@@ -20,16 +21,17 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 EQUIVALENT = {
     ("ForebayPipelineStalled", "sum to max"): "of counts, the sum is above 0 exactly when the largest is",
     ("ForebayWatcherUnhealthy", "sum to max"): "the matchers leave one series per instance",
-    ("ForebayOldestPendingTooOld", "+ to -"): "what is added is 0: behind `or` there are pipelines without an objective only",
+    ("ForebayOldestPendingTooOld", "+ to -"): "what is added is 0: the others stand before `or`",
     ("ForebaySchemaDrift", "1h times 2"): "the hour before the last one is part of the day that makes it known",
+    ("instance_pipeline:forebay_pipeline_info:first_timestamp", "min_over_time to max_over_time"): "it never changes",
 }
 
 COMPARISONS = {">": [">=", "<"], "<": ["<=", ">"], ">=": [">", "<"], "<=": ["<", ">"], "==": ["!="], "!=": ["==", ">"]}
 WORDS = {"and": ["unless"], "unless": ["and"], "or": ["and"]}
 FUNCTIONS = {
-    "max_over_time": ["min_over_time"], "min_over_time": ["max_over_time"], "avg_over_time": ["max_over_time", "min_over_time"],
-    "last_over_time": ["count_over_time"], "increase": ["delta"], "sum": ["max"], "clamp_min": ["clamp_max"],
-    "changes": ["resets"], "predict_linear": ["quantile_over_time"], "timestamp": ["abs"],
+    "max_over_time": ["min_over_time"], "min_over_time": ["max_over_time"], "last_over_time": ["count_over_time"],
+    "avg_over_time": ["max_over_time", "min_over_time"], "present_over_time": ["absent_over_time"],
+    "increase": ["delta"], "changes": ["resets"], "sum": ["max"], "clamp_min": ["clamp_max"], "timestamp": ["abs"],
 }
 SEVERITIES = {"critical": "warning", "warning": "info", "none": "info"}
 UNIT = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -59,7 +61,8 @@ def read(path):
 
 def document(rules):
     """Returns a rule file with these rules in one group."""
-    return "groups:\n  - name: mutant\n    rules:\n" + "".join(rule if isinstance(rule, str) else rule.text for rule in rules)
+    texts = (rule if isinstance(rule, str) else rule.text for rule in rules)
+    return "groups:\n  - name: mutant\n    rules:\n" + "".join(texts)
 
 
 def times(duration, factor):
@@ -139,16 +142,16 @@ def users(rule, rules):
 def needs(names, rules):
     """Returns the rules of these names and all they read, in the order of the file."""
     while True:
-        wanted = {rule.name for rule in rules if rule.name in names or any(uses(r, rule.name) for r in rules if r.name in names)}
-        if wanted <= names:
-            return [rule for rule in rules if rule.name in names]
-        names = names | wanted
+        kept = [rule for rule in rules if rule.name in names]
+        read_too = {rule.name for rule in rules if any(uses(one, rule.name) for one in kept)}
+        if read_too <= names:
+            return kept
+        names = names | read_too
 
 
 def run(folder, *command):
     """Returns whether a promtool command is content."""
-    done = subprocess.run(["promtool", *command], cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
-    return done.returncode == 0
+    return subprocess.run(["promtool", *command], cwd=folder, capture_output=True, check=False).returncode == 0
 
 
 class Bench:
