@@ -169,8 +169,9 @@ class Bench:
                 file.write(self.tests[name])
 
     def tests_of(self, names):
-        """Returns the test files that speak of one of these rules."""
-        return [f"tests/{test}" for test, text in self.tests.items() if any(name in text for name in names)]
+        """Returns the test files that ask for one of these alerts or records."""
+        asked = [name if ":" in name else f'alertname="{name}"' for name in names]
+        return [f"tests/{test}" for test, text in self.tests.items() if any(ask in text for ask in asked)]
 
     def load(self, text):
         """Returns whether promtool takes this text as rules."""
