@@ -15,6 +15,7 @@
     reason = "tests stand outside: they play producer and reader, and wait for a program that has its own clock"
 )]
 
+mod alerts;
 mod architecture;
 mod arrival;
 mod cli;
