@@ -152,7 +152,7 @@ fn fault(metric: &Metric, label: &str, value: &str) -> Option<String> {
     let words: Vec<&str> = match known.values {
         Values::Set(set) => set(),
         Values::PerWord(sets) => sets.iter().flat_map(|(_, set)| set.iter().copied()).collect(),
-        Values::Pipeline | Values::Rule | Values::Build => return None,
+        Values::Pipeline | Values::Rule | Values::Build | Values::Worker => return None,
     };
     let unknown = value.split('|').find(|word| !words.contains(word))?;
     Some(format!("{} has no {label}=\"{unknown}\"", metric.name))
