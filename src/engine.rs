@@ -13,6 +13,7 @@ mod action;
 mod disk;
 mod disposition;
 mod inbox;
+mod memory;
 mod state;
 mod work;
 

@@ -101,8 +101,9 @@ impl Shared {
         }
         match self.runner.run(&pipeline, &job, &self.cancel, &|told| flight.progress(told)) {
             Ok(report) => {
+                let peak_memory = report.peak_rss_bytes;
                 self.staged().insert(id.clone(), Staged { flight, report });
-                Ok(Event::Processed { id })
+                Ok(Event::Processed { id, peak_memory })
             }
             Err(error) => Ok(Event::Failed { id, error }),
         }

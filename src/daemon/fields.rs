@@ -32,6 +32,7 @@ impl Shared {
                 let delay = delay.as_secs_f64();
                 self.error("publish", "publish", &format!("{id}: {message}; next try in {delay:.1} s"));
             }
+            Tell::MemoryWait { active } => self.telemetry.emit(Told::Backpressure { reason: "memory", active }),
             Tell::DiskWait { active } => self.telemetry.emit(Told::Backpressure { reason: "disk", active }),
             Tell::FirstScanDone => {
                 self.telemetry.emit(Told::Ready);

@@ -94,7 +94,8 @@ impl Driver {
         if !self.changed || began < self.report_at {
             return;
         }
-        self.shared.telemetry.emit(Told::WorkersBusy { workers: self.state.working() });
+        let reserved_memory = self.state.reserved_memory();
+        self.shared.telemetry.emit(Told::WorkersBusy { workers: self.state.working(), reserved_memory });
         for pipeline in self.shared.lanes.keys() {
             let backlog = self.state.backlog(pipeline);
             self.shared.telemetry.emit(Told::Backlog {

@@ -42,9 +42,14 @@ pub(super) fn infos(config: &Config) -> Vec<PipelineInfo> {
 /// Tells what starts here.
 pub(super) fn announce(config: &Config, telemetry: &Telemetry, clock: &dyn Clock, address: SocketAddr) {
     telemetry.emit(Told::Starting { pipelines: config.pipelines.len(), listen: address });
-    let memory_budget = config.memory.or_else(process::available_memory);
-    telemetry.emit(Told::Limits { workers: config.workers, memory_budget });
+    telemetry.emit(Told::Limits { workers: config.workers, memory_budget: memory_budget(config) });
     telemetry.emit(Told::ConfigLoaded { at: clock.now(), ok: true, message: "" });
+}
+
+/// Returns the memory jobs may need together: what the configuration says, or most of what there is. The rest is for this
+/// process, and for the pages of the files themselves.
+fn memory_budget(config: &Config) -> Option<u64> {
+    config.memory.or_else(|| process::available_memory().map(|bytes| bytes / 10 * 7))
 }
 
 /// Does everything that comes before the first scan. Blocking.
@@ -82,7 +87,8 @@ pub(super) fn prepare(
         let lane = Lane { pipeline: Arc::clone(pipeline), names: Names::of(pipeline) };
         (Arc::from(pipeline.name.as_str()), lane)
     });
-    let limits = Limits { workers: config.workers, ahead: AHEAD, retry: options.retry };
+    let memory = memory_budget(&config);
+    let limits = Limits { workers: config.workers, ahead: AHEAD, memory, retry: options.retry };
     let mut state = State::new(rules(&config), limits, fastrand::u64(..));
     let shared = Shared {
         lanes: lanes.collect(),

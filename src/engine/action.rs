@@ -84,6 +84,8 @@ pub enum Event {
     Processed {
         /// Its id.
         id: FileId,
+        /// Bytes of memory its worker had at most.
+        peak_memory: u64,
     },
     /// The file reached its outcome: published, a duplicate, or empty.
     Finished {
@@ -277,6 +279,11 @@ pub enum Tell {
     /// Whether any pipeline waits for room on a disk.
     DiskWait {
         /// Whether one does.
+        active: bool,
+    },
+    /// Whether the file whose turn it is waits for memory.
+    MemoryWait {
+        /// Whether it does.
         active: bool,
     },
     /// Every inbox has been scanned once.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::disk::DiskWait;
 use super::inbox::{Inbox, Wants};
+use super::memory::Learned;
 use super::work::{Phase, Step, Work, Works};
 use super::{Action, ClaimResult, Claimed, Disposition, Event, RetryPolicy, Tell, dispose};
 use crate::discover::Name;
@@ -47,6 +48,8 @@ pub struct Limits {
     /// Files that may wait for the disk beside those: in all to be published, and per pipeline to be claimed. They share its
     /// syncs, so a few are hardly slower than one.
     pub ahead: usize,
+    /// Bytes of memory that all workers together may need; `None`: nobody knows. One file is always worked on.
+    pub memory: Option<u64>,
     /// How often and how soon to try again.
     pub retry: RetryPolicy,
 }
@@ -79,6 +82,7 @@ enum Timer {
 struct Lane {
     inbox: Inbox,
     disk: DiskWait,
+    memory: Learned,
     /// When the scan under way, or the last one, began.
     scan_began: Option<Duration>,
     scanning: bool,
@@ -110,6 +114,9 @@ pub struct State {
     life: Life,
     told_first_scans: bool,
     told_disk_wait: bool,
+    /// A file waits for memory, and with it all that would start after it.
+    memory_wait: bool,
+    told_memory_wait: bool,
 }
 
 impl State {
@@ -120,6 +127,7 @@ impl State {
             let lane = Lane {
                 inbox: Inbox::new(rules.clone()),
                 disk: DiskWait::default(),
+                memory: Learned::default(),
                 scan_began: None,
                 scanning: false,
                 scan_due: Duration::ZERO,
@@ -138,6 +146,8 @@ impl State {
             life: Life::Before,
             told_first_scans: false,
             told_disk_wait: false,
+            memory_wait: false,
+            told_memory_wait: false,
         }
     }
 
@@ -152,6 +162,9 @@ impl State {
         let waits = self.lanes.values().any(|lane| lane.disk.is_active());
         if std::mem::replace(&mut self.told_disk_wait, waits) != waits {
             out.push(Action::Tell(Tell::DiskWait { active: waits }));
+        }
+        if std::mem::replace(&mut self.told_memory_wait, self.memory_wait) != self.memory_wait {
+            out.push(Action::Tell(Tell::MemoryWait { active: self.memory_wait }));
         }
         out
     }
@@ -172,6 +185,12 @@ impl State {
     #[must_use]
     pub const fn working(&self) -> usize {
         self.works.working()
+    }
+
+    /// Returns the bytes of memory set aside for them.
+    #[must_use]
+    pub const fn reserved_memory(&self) -> u64 {
+        self.works.reserved()
     }
 
     /// Returns whether, while draining, nothing is under way any more.
@@ -236,7 +255,7 @@ impl State {
                 self.take_in(pipeline, name, &claimed, now);
             }
             Event::ClaimDone { pipeline, name, result } => self.claim_done(pipeline, name, result, now, out),
-            Event::Processed { id } => self.processed(id, out),
+            Event::Processed { id, peak_memory } => self.processed(id, peak_memory, out),
             Event::Finished { id } => self.finished(&id, now, out),
             Event::Failed { id, error } => self.failed(id, error, now, out),
             Event::Concluded { id, held } => self.concluded(&id, held, now, out),
@@ -331,13 +350,22 @@ impl State {
     /// Starts and claims as much as the limits allow.
     fn schedule(&mut self, now: Now, out: &mut Vec<Action>) {
         let Limits { workers, ahead, .. } = self.limits;
+        self.memory_wait = false;
         while self.works.working() < workers && self.works.in_flight() < workers + ahead {
             let may = |pipeline: &Arc<str>, lane: &Lane| {
                 self.works.startable(pipeline) > 0 && lane.disk.allows(now.monotonic)
             };
             let Some(pipeline) = next_turn(&self.lanes, self.start_turn.as_ref(), may) else { break };
+            let memory = self.memory_for_next(&pipeline);
+            if self.limits.memory.is_some_and(|budget| self.works.reserved() + memory > budget)
+                && self.works.working() > 0
+            {
+                // Whose turn it is waits, and nobody overtakes it: small files would for ever.
+                self.memory_wait = true;
+                break;
+            }
             self.start_turn = Some(Arc::clone(&pipeline));
-            let Some((id, ending)) = self.works.start(&pipeline, now.wall) else { break };
+            let Some((id, ending)) = self.works.start(&pipeline, now.wall, memory) else { break };
             if let Some(lane) = self.lanes.get_mut(&pipeline) {
                 lane.disk.begin();
             }
@@ -360,6 +388,12 @@ impl State {
             lane.disk.begin();
             out.push(claim);
         }
+    }
+
+    /// Returns the memory to set aside for the file of `pipeline` that starts next; nothing for one that only has to end.
+    fn memory_for_next(&self, pipeline: &str) -> u64 {
+        let (Some(lane), Some(work)) = (self.lanes.get(pipeline), self.works.next(pipeline)) else { return 0 };
+        if work.unconcluded.is_some() { 0 } else { lane.memory.estimate(work.bytes, work.too_little) }
     }
 
     fn claim_done(&mut self, pipeline: Arc<str>, name: Name, result: ClaimResult, now: Now, out: &mut Vec<Action>) {
@@ -423,12 +457,16 @@ impl State {
         until.saturating_sub(now.monotonic)
     }
 
-    fn processed(&mut self, id: FileId, out: &mut Vec<Action>) {
-        let working = |work: &mut Work| matches!(work.phase, Phase::Running { step: Step::Working, .. });
-        if self.works.running(&id).is_some_and(working) {
-            self.works.step(&id, Step::Publishing);
-            out.push(Action::Publish { id });
+    fn processed(&mut self, id: FileId, peak_memory: u64, out: &mut Vec<Action>) {
+        let Some(work) = self.works.running(&id) else { return };
+        if !matches!(work.phase, Phase::Running { step: Step::Working, .. }) {
+            return;
         }
+        if let Some(lane) = self.lanes.get_mut(&work.pipeline) {
+            lane.memory.learn(work.bytes, peak_memory);
+        }
+        self.works.step(&id, Step::Publishing);
+        out.push(Action::Publish { id });
     }
 
     fn finished(&mut self, id: &FileId, now: Now, out: &mut Vec<Action>) {
@@ -460,6 +498,9 @@ impl State {
         let (mut disposition, tally) = dispose(error, work.tally, &self.limits.retry, jitter);
         work.tally = tally;
         work.stuck = 0;
+        if matches!(disposition, Disposition::Retry { reason: RetryReason::OutOfMemory, .. }) {
+            work.too_little += 1;
+        }
         let pipeline = Arc::clone(&work.pipeline);
         if let Disposition::Retry { reason, delay, message, .. } = &mut disposition {
             if *reason == RetryReason::DiskFull {

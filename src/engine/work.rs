@@ -18,6 +18,10 @@ pub(super) struct Work {
     pub(super) tally: Tally,
     /// How often in a row its step got stuck.
     pub(super) stuck: u32,
+    /// How often its worker ran out of memory.
+    pub(super) too_little: u32,
+    /// Bytes of memory set aside for it while a worker has it.
+    reserved: u64,
     /// How the last attempt ends, if that could not be carried out yet.
     pub(super) unconcluded: Option<Disposition>,
     pub(super) phase: Phase,
@@ -51,6 +55,8 @@ impl Work {
             arrived_at: claimed.arrived_at,
             tally: claimed.tally,
             stuck: 0,
+            too_little: 0,
+            reserved: 0,
             unconcluded: None,
             phase: Phase::Waiting { not_before: Duration::ZERO },
         }
@@ -73,6 +79,7 @@ pub(super) struct Works {
     count: BTreeMap<Arc<str>, usize>,
     in_flight: usize,
     working: usize,
+    reserved: u64,
 }
 
 impl Works {
@@ -83,6 +90,17 @@ impl Works {
     /// Returns how many files in flight have a worker.
     pub(super) const fn working(&self) -> usize {
         self.working
+    }
+
+    /// Returns the bytes of memory set aside for them.
+    pub(super) const fn reserved(&self) -> u64 {
+        self.reserved
+    }
+
+    /// Returns the file of `pipeline` that starts next.
+    pub(super) fn next(&self, pipeline: &str) -> Option<&Work> {
+        let (_, id) = self.startable.get(pipeline)?.first()?;
+        self.all.get(id)
     }
 
     pub(super) fn get(&self, id: &FileId) -> Option<&Work> {
@@ -106,7 +124,9 @@ impl Works {
     pub(super) fn remove(&mut self, id: &FileId) -> Option<Work> {
         let work = self.all.remove(id)?;
         self.in_flight -= usize::from(work.in_flight());
-        self.working -= usize::from(work.has_worker());
+        if work.has_worker() {
+            self.release(work.reserved);
+        }
         if let Some(count) = self.count.get_mut(&work.pipeline) {
             *count -= 1;
         }
@@ -127,25 +147,42 @@ impl Works {
     }
 
     /// Takes the oldest file of `pipeline` that may start and puts it in flight.
-    pub(super) fn start(&mut self, pipeline: &str, since: Timestamp) -> Option<(FileId, Option<Disposition>)> {
+    pub(super) fn start(
+        &mut self,
+        pipeline: &str,
+        since: Timestamp,
+        memory: u64,
+    ) -> Option<(FileId, Option<Disposition>)> {
         let (_, id) = self.startable.get_mut(pipeline)?.pop_first()?;
         let work = self.all.get_mut(&id)?;
         let ending = work.unconcluded.take();
         work.phase = Phase::Running { since, step: ending.clone().map_or(Step::Working, Step::Ending) };
         self.in_flight += 1;
-        self.working += usize::from(work.has_worker());
+        if work.has_worker() {
+            work.reserved = memory;
+            self.reserved += memory;
+            self.working += 1;
+        }
         Some((id, ending))
     }
 
-    /// Moves a file in flight on to its next step.
+    /// Moves a file in flight on to a step that takes no worker.
     pub(super) fn step(&mut self, id: &FileId, next: Step) {
         if let Some(work) = self.all.get_mut(id) {
-            let had = work.has_worker();
+            let (had, reserved) = (work.has_worker(), work.reserved);
             if let Phase::Running { step, .. } = &mut work.phase {
                 *step = next;
             }
-            self.working = self.working + usize::from(work.has_worker()) - usize::from(had);
+            if had {
+                self.release(reserved);
+            }
         }
+    }
+
+    /// A worker is free again.
+    fn release(&mut self, reserved: u64) {
+        self.working -= 1;
+        self.reserved -= reserved;
     }
 
     /// Returns a file in flight, to change it.
@@ -156,10 +193,12 @@ impl Works {
     /// Takes a file out of flight, to wait until `not_before`.
     pub(super) fn park(&mut self, id: &FileId, not_before: Duration) {
         if let Some(work) = self.running(id) {
-            let had = work.has_worker();
+            let (had, reserved) = (work.has_worker(), work.reserved);
             work.phase = Phase::Waiting { not_before };
             self.in_flight -= 1;
-            self.working -= usize::from(had);
+            if had {
+                self.release(reserved);
+            }
         }
     }
 

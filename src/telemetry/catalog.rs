@@ -277,6 +277,8 @@ catalogue! {
     WorkerResident: "forebay_worker_resident_memory_bytes", Gauge, [WORKER], Known, Appended;
     /// Bytes of memory jobs may plan with.
     MemoryBudget: "forebay_memory_budget_bytes", Gauge, [], Known, Daemon;
+    /// Bytes of memory set aside for the jobs under way.
+    MemoryReserved: "forebay_memory_reserved_bytes", Gauge, [], Zero, Daemon;
     /// 1 while work waits for this resource.
     Backpressure: "forebay_backpressure_active", Gauge, [BACKPRESSURE], Zero, Daemon;
     /// 1 while the inbox's file events are delivered; scans go on either way.

@@ -184,6 +184,8 @@ pub enum Event<'a> {
     WorkersBusy {
         /// As many workers.
         workers: usize,
+        /// Bytes of memory set aside for them.
+        reserved_memory: u64,
     },
     /// Files in quarantine, as the ledger counts them.
     Quarantine {

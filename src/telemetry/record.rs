@@ -90,7 +90,10 @@ impl Inner {
             Event::WorkersResident { workers } => {
                 *self.workers_resident.lock().unwrap_or_else(PoisonError::into_inner) = workers.to_vec();
             }
-            Event::WorkersBusy { workers } => daemon.workers_busy.set_count(u64::try_from(workers).unwrap_or(u64::MAX)),
+            Event::WorkersBusy { workers, reserved_memory } => {
+                daemon.workers_busy.set_count(u64::try_from(workers).unwrap_or(u64::MAX));
+                daemon.memory_reserved.set_count(reserved_memory);
+            }
             Event::Quarantine { pipeline, files } => self.with(pipeline, |of| {
                 of.quarantined.set_count(files);
                 of.now(|now| now.quarantined = files);

@@ -96,7 +96,7 @@ fn a_busy_day(telemetry: &Telemetry) {
     telemetry.emit(Event::FileRetried { pipeline, id: &id, name, reason, message: "", attempt: 1, delay });
     finish(telemetry, Outcome::Succeeded, Some(&report(RowCounts { read: 10, written: 6, rejected: 3, dropped: 1 })));
     finish(telemetry, Outcome::Quarantined, None);
-    telemetry.emit(Event::WorkersBusy { workers: 1 });
+    telemetry.emit(Event::WorkersBusy { workers: 1, reserved_memory: 5 });
     telemetry.emit(Event::WorkersResident { workers: &[(0, 1 << 20)] });
     telemetry.emit(Event::WorkerCrashed { cause: CrashCause::Killed, pipeline, id: "01a", message: "signal 9" });
     telemetry.emit(Event::Backlog {

@@ -87,9 +87,11 @@ proptest! {
     /// Limits and "never twice" are checked by the world at every action; here: nothing is forgotten, and retries end.
     #[test]
     fn whatever_happens_every_file_gets_its_end(
-        pipelines in 1_usize..4, workers in 1_usize..4, keep: bool, steps in prop::collection::vec(step(), 0..150),
+        pipelines in 1_usize..4, workers in 1_usize..4, keep: bool,
+        memory in prop::option::of(prop_oneof![Just(0_u64), Just(150 << 20)]),
+        steps in prop::collection::vec(step(), 0..150),
     ) {
-        let mut world = World::new(pipelines, workers, keep);
+        let mut world = World::with_memory(pipelines, workers, keep, memory);
         play(&mut world, pipelines, steps);
         world.settle_down();
         // One more round of scans forgets what was taken away.

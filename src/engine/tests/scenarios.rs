@@ -314,3 +314,24 @@ fn a_worker_is_free_while_the_disk_has_its_file_and_the_disk_does_not_get_too_ma
     world.carry_out(0, Fate::Good);
     assert_eq!((world.state.working(), world.state.in_flight()), (1, 1 + AHEAD));
 }
+
+#[test]
+fn files_wait_for_memory_in_their_turn_but_one_is_always_worked_on() {
+    // Room for one unknown file of a few bytes, not for two.
+    let mut world = World::with_memory(1, 2, false, Some(100 << 20));
+    world.drop_file(pipeline(0), name("a.csv"));
+    world.drop_file(pipeline(0), name("b.csv"));
+    world.apply(Event::Begin);
+    world.carry_out(0, Fate::Good);
+    world.advance(secs(3));
+    while let Some(next) = world.effects.iter().position(|effect| !matches!(effect, Action::Start { .. })) {
+        world.carry_out(next, Fate::Good);
+    }
+    assert_eq!((world.state.working(), world.state.reserved_memory()), (1, (64 << 20) + 6 * 20));
+    assert_eq!(world.tells.last(), Some(&Tell::MemoryWait { active: true }));
+    world.carry_out(0, Fate::Good);
+    assert_eq!(world.state.working(), 1, "the first one has shown how little it takes");
+    assert!(world.tells.contains(&Tell::MemoryWait { active: false }));
+    world.settle_down();
+    assert_eq!((world.done.len(), world.state.reserved_memory()), (2, 0));
+}

@@ -43,6 +43,7 @@ pub(super) struct World {
     pub(super) last: Option<Event>,
     scanning: BTreeSet<Arc<str>>,
     workers: usize,
+    memory: Option<u64>,
     next: u64,
 }
 
@@ -56,13 +57,17 @@ pub(super) fn pipeline(number: usize) -> Arc<str> {
 
 impl World {
     pub(super) fn new(pipelines: usize, workers: usize, keep: bool) -> Self {
+        Self::with_memory(pipelines, workers, keep, None)
+    }
+
+    pub(super) fn with_memory(pipelines: usize, workers: usize, keep: bool, memory: Option<u64>) -> Self {
         let rules = (0..pipelines).map(|number| Rules {
             pipeline: pipeline(number),
             settle: Duration::from_secs(2),
             scan_interval: Duration::from_secs(30),
             keep,
         });
-        let limits = Limits { workers, ahead: AHEAD, retry: RetryPolicy::default() };
+        let limits = Limits { workers, ahead: AHEAD, memory, retry: RetryPolicy::default() };
         Self {
             state: State::new(rules.collect(), limits, 7),
             clock: Duration::from_secs(1),
@@ -79,6 +84,7 @@ impl World {
             last: None,
             scanning: BTreeSet::new(),
             workers,
+            memory,
             next: 1,
         }
     }
@@ -98,6 +104,8 @@ impl World {
         }
         assert!(self.state.working() <= self.workers, "more files worked on than there are workers");
         assert!(self.state.in_flight() <= self.workers + AHEAD, "too many files in flight");
+        let fits = self.memory.is_none_or(|memory| self.state.reserved_memory() <= memory);
+        assert!(fits || self.state.working() == 1, "more memory is set aside than there is");
         self.clock += Duration::from_nanos(1);
     }
 
@@ -168,7 +176,7 @@ impl World {
                 let result = self.claim(&pipeline, &name, stamp, first_seen, fate);
                 Event::ClaimDone { pipeline, name, result }
             }
-            Action::Start { id } if fate == Fate::Good => Event::Processed { id },
+            Action::Start { id } if fate == Fate::Good => Event::Processed { id, peak_memory: 100 },
             Action::Start { id } | Action::Publish { id } => self.run(id, fate),
             Action::Conclude { id, disposition } => self.conclude(id, &disposition, fate),
             Action::Tell(_) => unreachable!("tells are kept apart"),
