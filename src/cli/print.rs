@@ -6,7 +6,7 @@ use super::console::Console;
 use super::exit::{Exit, Failure};
 use super::{Global, shared};
 use crate::config;
-use crate::telemetry::reference;
+use crate::telemetry::{budget, reference};
 
 /// Options of `forebay print`.
 #[derive(Debug, Args)]
@@ -19,6 +19,8 @@ pub(super) struct PrintArgs {
 enum What {
     /// Every metric with type, labels and meaning, as Markdown.
     Metrics,
+    /// How many series a pipeline costs Prometheus, metric by metric.
+    SeriesBudget,
     /// The JSON Schema of the configuration, for editors.
     ConfigSchema,
     /// A scrape config for Prometheus that fits the configuration.
@@ -28,6 +30,7 @@ enum What {
 pub(super) fn print(global: &Global, args: &PrintArgs, console: &Console) -> Result<Exit, Failure> {
     let text = match args.what {
         What::Metrics => reference::markdown(),
+        What::SeriesBudget => budget::markdown(),
         What::ConfigSchema => config::json_schema().clone(),
         What::ScrapeConfig => scrape_config(&shared::config(global)?.listen.to_string()),
     };

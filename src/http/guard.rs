@@ -19,8 +19,9 @@ const HEADERS: [(HeaderName, &str); 4] = [
 
 /// Wraps every handler.
 pub(super) async fn guard(State(app): State<App>, request: Request, next: Next) -> Response {
-    let handler = handler(request.uri().path());
+    let mut handler = handler(request.uri().path());
     let mut response = if app.local_only && !names_this_machine(request.headers(), request.uri()) {
+        handler = "door";
         let words = "403: this endpoint is bound to loopback and answers only to localhost in the Host header\n";
         (StatusCode::FORBIDDEN, words).into_response()
     } else {
@@ -41,6 +42,7 @@ fn handler(path: &str) -> &'static str {
         "/-/healthy" | "/healthz" => "healthy",
         "/-/ready" | "/readyz" => "ready",
         "/-/reload" => "reload",
+        "/-/config" => "config",
         "/version" => "version",
         "/api/v1/status" => "status",
         "/api/v1/files" => "files",
@@ -94,9 +96,9 @@ mod tests {
 
     #[test]
     fn every_handler_is_in_the_catalogue_and_paths_make_no_labels() {
-        let paths =
-            ["/", "/metrics", "/-/healthy", "/-/ready", "/-/reload", "/version", "/api/v1/status", "/api/v1/files"];
-        let labels: Vec<_> = paths.into_iter().chain(["/api/v1/files/x", "/etc/passwd"]).map(handler).collect();
+        let paths = ["/", "/metrics", "/-/healthy", "/-/ready", "/-/reload", "/-/config", "/version", "/api/v1/status"];
+        let more = ["/api/v1/files", "/api/v1/files/x", "/etc/passwd"];
+        let labels: Vec<_> = paths.into_iter().chain(more).map(handler).chain(["door"]).collect();
         for (known, _) in HANDLER_CODES {
             assert!(labels.contains(known), "{known}");
         }

@@ -2,13 +2,13 @@
 
 #![expect(clippy::float_cmp, reason = "counts are whole numbers, exact in f64")]
 
-use std::collections::BTreeSet;
+mod formats;
 
 use super::catalog::{Born, Kind, Label, Scope, Values};
 use super::*;
 use crate::job::{
     DiscoverySource, DriftKind, FileId, InputFacts, JobReport, Outcome, Progress, QuarantineReason, RejectReason,
-    RetryReason, RowCounts, StageCost, Timestamp,
+    RetryReason, RowCounts, StageCost,
 };
 
 const AT: Timestamp = Timestamp(1_800_000_000_000_000_000);
