@@ -7,6 +7,7 @@
 mod columns;
 mod csv;
 mod decode;
+mod effective;
 mod error;
 mod folders;
 mod format;
@@ -33,8 +34,10 @@ pub use schema::json_schema;
 pub struct Config {
     /// The file it was read from, absolute.
     pub file: PathBuf,
-    /// Address of the HTTP endpoint.
-    pub listen: std::net::SocketAddr,
+    /// Addresses of the HTTP endpoint; at least one.
+    pub listen: Vec<std::net::SocketAddr>,
+    /// TLS, users and headers of the endpoint, absolute.
+    pub web_config_file: Option<PathBuf>,
     /// Whether `POST /-/reload` is allowed.
     pub enable_lifecycle: bool,
     /// Directory of `ledger.db` and the lock.
@@ -45,6 +48,8 @@ pub struct Config {
     pub memory: Option<u64>,
     /// How long a stop waits for files in progress.
     pub drain: Duration,
+    /// The whole of it as TOML, with every default filled in.
+    pub effective: String,
     /// Pipelines in the order of the file. Cheap to clone and hand to a job.
     pub pipelines: Vec<Arc<Pipeline>>,
 }

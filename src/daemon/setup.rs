@@ -36,8 +36,8 @@ pub(super) fn infos(config: &Config) -> Vec<PipelineInfo> {
 }
 
 /// Tells what starts here.
-pub(super) fn announce(config: &Config, telemetry: &Telemetry, clock: &dyn Clock, address: SocketAddr) {
-    telemetry.emit(Told::Starting { pipelines: config.pipelines.len(), listen: address });
+pub(super) fn announce(config: &Config, telemetry: &Telemetry, clock: &dyn Clock, listen: &[SocketAddr]) {
+    telemetry.emit(Told::Starting { pipelines: config.pipelines.len(), listen });
     let memory_budget = config.memory.or_else(process::available_memory);
     telemetry.emit(Told::Limits { workers: config.workers, memory_budget });
     telemetry.emit(Told::ConfigLoaded { at: clock.now(), ok: true, message: "" });

@@ -9,10 +9,15 @@ use super::event::Event;
 use crate::job::{JobReport, Outcome, QuarantineReason, RowCounts};
 
 /// Writes the log line of one event, if it has one.
+#[expect(clippy::too_many_lines, reason = "one arm per event is the table it looks like")]
 pub(super) fn tell(event: &Event<'_>) {
     match *event {
         Event::Starting { pipelines, listen } => {
-            info!(version = env!("CARGO_PKG_VERSION"), pipelines, listen = %listen, "starting");
+            let listen: Vec<String> = listen.iter().map(ToString::to_string).collect();
+            info!(version = env!("CARGO_PKG_VERSION"), pipelines, listen = listen.join(","), "starting");
+        }
+        Event::Exposed { listen, missing } => {
+            warn!(%listen, missing, "other machines can reach this address; see server.web_config_file");
         }
         Event::Limits { workers, memory_budget } => debug!(workers, memory_budget, "limits"),
         Event::Ready => info!("ready"),

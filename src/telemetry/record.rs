@@ -9,7 +9,7 @@ use metrics::Counter;
 use super::catalog::Name;
 use super::event::Event;
 use super::handles::{DaemonHandles, PipelineHandles, pair};
-use super::registry::{Late, PerWord, Samples, Trace, number};
+use super::registry::{Late, PerWord, Samples, Whose, number};
 use super::{Inner, Readiness};
 use crate::job::{DriftKind, JobReport, Outcome, Progress, Timestamp};
 
@@ -19,7 +19,7 @@ impl Inner {
     pub(super) fn record(&self, event: &Event<'_>) {
         let daemon = &self.daemon;
         match *event {
-            Event::Starting { .. } | Event::Stopped => {}
+            Event::Starting { .. } | Event::Exposed { .. } | Event::Stopped => {}
             Event::Limits { workers, memory_budget } => {
                 daemon.workers.set_count(u64::try_from(workers).unwrap_or(u64::MAX));
                 if let Some(bytes) = memory_budget {
@@ -37,7 +37,7 @@ impl Inner {
             Event::FileClaimed { pipeline, bytes, .. } => self.with(pipeline, |of| of.file_size.add_count(bytes)),
             Event::FileStarted { pipeline, id, trace_id, attempt, wait, .. } => self.with(pipeline, |of| {
                 if attempt <= 1 {
-                    of.wait.add(wait.as_secs_f64(), &Trace { trace_id, id, at: self.clock.now() });
+                    of.wait.add(wait.as_secs_f64(), &Whose { trace_id, id, at: self.clock.now() });
                 }
             }),
             Event::FileProgress { pipeline, progress } => {
@@ -58,7 +58,7 @@ impl Inner {
                 rows_quarantined,
                 ..
             } => {
-                let trace = Trace { trace_id, id, at };
+                let trace = Whose { trace_id, id, at };
                 // Shared among emitters, exclusive for a scrape: no scrape sees half of a file.
                 let _whole = self.commit.read().unwrap_or_else(PoisonError::into_inner);
                 self.with(pipeline, |of| {

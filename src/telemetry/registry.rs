@@ -179,7 +179,7 @@ pub(super) struct Traced {
 
 impl Traced {
     /// Takes the sample of one file.
-    pub(super) fn add(&self, value: f64, of: &Trace<'_>) {
+    pub(super) fn add(&self, value: f64, of: &Whose<'_>) {
         self.samples.add(value);
         if let Some(exemplar) = Exemplar::new(of.trace_id, of.id, value, of.at) {
             self.seen.put(exemplar);
@@ -189,7 +189,7 @@ impl Traced {
 
 /// Whose sample it is.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Trace<'a> {
+pub(super) struct Whose<'a> {
     pub(super) trace_id: &'a str,
     pub(super) id: &'a FileId,
     pub(super) at: Timestamp,

@@ -116,7 +116,9 @@ fn the_budget_is_what_a_pipeline_really_costs() {
     let grown = |names: &[&str]| {
         let infos: Vec<_> = names.iter().map(|name| pipeline(name)).collect();
         let telemetry = Telemetry::new(&infos);
-        names.iter().for_each(|name| know_everything(&telemetry, name));
+        for name in names {
+            know_everything(&telemetry, name);
+        }
         series(&written(&telemetry, Format::OpenMetrics)).len()
     };
     let (none, one, two) = (grown(&[]), grown(&["taxi"]), grown(&["taxi", "weather"]));
