@@ -1,5 +1,8 @@
 //! The endpoint over a real socket.
 
+mod metrics;
+mod tls;
+
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -7,6 +10,7 @@ use std::net::TcpStream;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::clock::ManualClock;
 use crate::job::{FileId, Outcome, RowCounts, Timestamp};
 use crate::telemetry::PipelineInfo;
 use crate::telemetry::event::Event;
@@ -64,14 +68,17 @@ struct Running {
 
 impl Running {
     fn start(reload: Option<mpsc::Sender<ReloadRequest>>) -> Self {
+        let info = PipelineInfo { name: "taxi".to_owned(), rules: Vec::new(), freshness: None, latency: None };
+        Self::with(reload, Telemetry::new(&[info]), None)
+    }
+
+    fn with(reload: Option<mpsc::Sender<ReloadRequest>>, telemetry: Telemetry, web: Option<Arc<Web>>) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
-        let info = PipelineInfo { name: "taxi".to_owned(), rules: Vec::new(), freshness: None, latency: None };
-        let telemetry = Telemetry::new(&[info]);
         let stop = CancellationToken::new();
         let view = Arc::new(OneFile);
-        let endpoint = Endpoint { telemetry: telemetry.clone(), view, reload, web: None };
+        let endpoint = Endpoint { telemetry: telemetry.clone(), view, reload, web };
         let serving = runtime.spawn(serve(vec![listener], endpoint, stop.clone()));
         Self { runtime, address, telemetry, stop, serving }
     }
@@ -128,6 +135,31 @@ fn ready_follows_the_life_of_the_daemon() {
 }
 
 #[test]
+fn an_engine_without_a_sign_of_life_is_not_healthy() {
+    let clock = Arc::new(ManualClock::default());
+    let telemetry = Telemetry::with_clock(&[], Arc::clone(&clock) as _);
+    let endpoint = Running::with(None, telemetry, None);
+    let healthy = || endpoint.get("/-/healthy");
+    clock.advance(Duration::from_hours(1));
+    assert_eq!(healthy().0, 200, "a start may take its time");
+    endpoint.telemetry.beat();
+    clock.advance(Duration::from_mins(1));
+    assert_eq!((healthy().0, endpoint.get("/healthz").0), (200, 200));
+    clock.advance(Duration::from_secs(1));
+    assert_eq!(healthy(), (503, "503: the engine has given no sign of life for 61 s\n".to_owned()));
+    endpoint.telemetry.beat();
+    assert_eq!(healthy().0, 200);
+}
+
+#[test]
+fn the_config_in_force_is_shown() {
+    let endpoint = Running::start(None);
+    let (code, head, body) = endpoint.ask("GET", "/-/config");
+    assert!(code == 200 && head.contains("\r\ncontent-type: application/toml; charset=utf-8\r\n"), "{head}");
+    assert_eq!(body, "listen = [\"127.0.0.1:1\"]\n");
+}
+
+#[test]
 fn unknown_paths_and_wrong_methods_are_told_apart() {
     let endpoint = Running::start(None);
     for path in ["/nothing", "/metrics/", "/api/v1/", "/api/v1/files/a/b"] {
@@ -138,10 +170,14 @@ fn unknown_paths_and_wrong_methods_are_told_apart() {
         ("DELETE", "/", "get"),
         ("GET", "/-/reload", "post"),
         ("PUT", "/api/v1/files", "get"),
+        ("POST", "/-/config", "get"),
+        ("DELETE", "/-/healthy", "get"),
     ] {
         let (code, head, _) = endpoint.ask(method, path);
         assert_eq!(code, 405, "{method} {path}");
-        assert!(head.lines().any(|line| line.starts_with("allow:") && line.contains(allowed)), "{head}");
+        let allow = head.lines().find_map(|line| line.strip_prefix("allow: ")).unwrap();
+        let all = if allowed == "get" { ["get", "head"] } else { ["post", "put"] };
+        assert_eq!(allow.split(',').collect::<Vec<_>>(), all, "{method} {path}");
     }
     let (_, metrics) = endpoint.get("/metrics");
     assert!(metrics.contains("forebay_http_requests_total{handler=\"other\",code=\"404\"} 4\n"), "{metrics}");
@@ -199,6 +235,9 @@ fn a_name_that_is_not_this_machines_is_refused() {
         let (head, body) = endpoint.raw(request);
         assert!(head.starts_with("http/1.1 403") && !body.contains("forebay_"), "{head}");
     }
+    let post = "POST /-/reload HTTP/1.1\r\nHost: localhost\r\nOrigin: http://evil.example\r\nConnection: close\r\n\r\n";
+    let (head, body) = endpoint.raw(post);
+    assert!(head.starts_with("http/1.1 403") && body.contains("another site"), "{head} {body}");
     let (head, _) = endpoint.raw("GET /metrics HTTP/1.0\r\n\r\n");
     assert!(head.starts_with("http/1.0 200"), "{head}");
 }

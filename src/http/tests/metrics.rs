@@ -1,0 +1,104 @@
+//! `/metrics` over a socket: formats, codings, filters and limits.
+
+use std::io::Read as _;
+
+use super::*;
+
+impl Running {
+    /// Asks for `/metrics` and returns the code, the head, and the body as bytes.
+    fn scrape(&self, method: &str, query: &str, headers: &str) -> (u16, String, Vec<u8>) {
+        let mut stream = TcpStream::connect(self.address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        let request =
+            format!("{method} /metrics{query} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n");
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        let end = answer.windows(4).position(|window| window == b"\r\n\r\n").unwrap();
+        let head = String::from_utf8(answer[..end + 2].to_vec()).unwrap().to_ascii_lowercase();
+        (head.split(' ').nth(1).unwrap().parse().unwrap(), head, answer[end + 4..].to_vec())
+    }
+}
+
+const QUIET: &str = "?name[]=forebay_ready&name[]=forebay_rows_read_total";
+const QUIET_TEXT: &str = "# HELP forebay_ready 1 once the ledger is open, recovery is done and every inbox was scanned; 0 while draining.\n\
+    # TYPE forebay_ready gauge\nforebay_ready 0\n\
+    # HELP forebay_rows_read_total Records read of published files.\n\
+    # TYPE forebay_rows_read_total counter\nforebay_rows_read_total{pipeline=\"taxi\"} 0\n";
+
+#[test]
+fn a_body_comes_as_it_was_asked_for() {
+    let endpoint = Running::start(None);
+    let gunzip = |body: &[u8]| {
+        let mut text = String::new();
+        flate2::read::GzDecoder::new(body).read_to_string(&mut text).unwrap();
+        text
+    };
+    let unzstd = |body: &[u8]| String::from_utf8(zstd::decode_all(body).unwrap()).unwrap();
+    let plain = |body: &[u8]| String::from_utf8(body.to_vec()).unwrap();
+    let cases: [(&str, Option<&str>, &dyn Fn(&[u8]) -> String); 4] = [
+        ("", None, &plain),
+        ("Accept-Encoding: gzip\r\n", Some("gzip"), &gunzip),
+        ("Accept-Encoding: gzip;q=0.5, zstd\r\n", Some("zstd"), &unzstd),
+        ("Accept-Encoding: br\r\n", None, &plain),
+    ];
+    for (headers, coding, unpack) in cases {
+        let (code, head, body) = endpoint.scrape("GET", QUIET, headers);
+        assert_eq!(code, 200);
+        assert_eq!(unpack(&body), QUIET_TEXT, "{headers}");
+        assert!(head.contains("\r\nvary: accept, accept-encoding\r\n"), "{head}");
+        let told = head.lines().find_map(|line| line.strip_prefix("content-encoding: "));
+        assert_eq!(told, coding, "{headers}");
+        // HEAD tells the same, without the body.
+        let (code, without, body) = endpoint.scrape("HEAD", QUIET, headers);
+        let lines =
+            |head: &str| head.lines().filter(|line| !line.starts_with("date:")).map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!((code, body.len(), lines(&without)), (200, 0, lines(&head)));
+    }
+}
+
+#[test]
+fn openmetrics_is_for_those_who_ask_for_it() {
+    let endpoint = Running::start(None);
+    let (_, head, body) = endpoint.scrape("GET", "", "Accept: application/openmetrics-text;version=1.0.0\r\n");
+    assert!(
+        head.contains("\r\ncontent-type: application/openmetrics-text; version=1.0.0; charset=utf-8\r\n"),
+        "{head}"
+    );
+    assert!(body.ends_with(b"\n# EOF\n"));
+    let (_, head, body) = endpoint.scrape("GET", "", "Accept: application/json\r\n");
+    assert!(head.contains("\r\ncontent-type: text/plain; version=0.0.4; charset=utf-8\r\n"), "{head}");
+    assert!(!body.ends_with(b"# EOF\n"));
+}
+
+#[test]
+fn a_filter_that_fits_nothing_is_an_empty_page() {
+    let endpoint = Running::start(None);
+    let (code, _, body) = endpoint.scrape("GET", "?name%5B%5D=up", "");
+    assert_eq!((code, body.len()), (200, 0));
+    let (code, _, body) = endpoint.scrape("GET", "?other=1&name%5B%5D=forebay_ready", "");
+    assert!(code == 200 && body.starts_with(b"# HELP forebay_ready ") && body.ends_with(b"\nforebay_ready 0\n"));
+}
+
+#[test]
+fn a_scrape_that_would_come_too_late_is_told_so_in_time() {
+    let endpoint = Running::start(None);
+    // 90 nanoseconds are not enough for anybody.
+    let (code, _, body) = endpoint.scrape("GET", "", "X-Prometheus-Scrape-Timeout-Seconds: 0.0000001\r\n");
+    assert_eq!(code, 503, "{}", String::from_utf8_lossy(&body));
+    let (code, _, _) = endpoint.scrape("GET", "", "X-Prometheus-Scrape-Timeout-Seconds: 10\r\n");
+    assert_eq!(code, 200);
+    let (_, metrics) = endpoint.get("/metrics");
+    assert!(metrics.contains("forebay_http_requests_total{handler=\"metrics\",code=\"503\"} 1\n"), "{metrics}");
+}
+
+#[test]
+fn a_head_beyond_all_measure_is_refused() {
+    let endpoint = Running::start(None);
+    let (code, ..) = endpoint.scrape("GET", "", &format!("X-Long: {}\r\n", "x".repeat(20_000)));
+    assert_eq!(code, 431);
+    let many: String = (0..100).map(|number| format!("X-{number}: y\r\n")).collect();
+    let (code, ..) = endpoint.scrape("GET", "", &many);
+    assert_eq!(code, 431);
+    assert_eq!(endpoint.get("/-/healthy").0, 200);
+}
