@@ -39,7 +39,7 @@ pub(super) fn print(global: &Global, args: &PrintArgs, console: &Console) -> Res
     Ok(Exit::Done)
 }
 
-/// Writes the scrape config. The limits are twice what this config can bring: they stop a mistake, not growth.
+/// Writes the scrape config. The limit is at least twice what this config can bring: it stops a mistake, not growth.
 fn scrape_config(config: &Config) -> Result<String, Failure> {
     let protection = config.web_config_file.as_deref().map(check_web_config).transpose().map_err(Failure::usage)?;
     let Protection { tls, client_certificates, passwords } = protection.unwrap_or_default();
@@ -53,12 +53,12 @@ scrape_configs:
   - job_name: forebay
     scrape_interval: 15s
     scrape_timeout: 10s
-    sample_limit: {}      # this config makes at most {samples}; see `forebay print series-budget`
+    sample_limit: {}      # twice what this config can make, and more; see `forebay print series-budget`
     label_limit: 16
     label_name_length_limit: 64
     label_value_length_limit: 128
 ",
-        samples * 2
+        (samples * 2).next_multiple_of(1000)
     );
     if tls {
         text.push_str("    scheme: https\n    tls_config:\n      ca_file: forebay-ca.pem      # who signed the certificate of forebay\n");

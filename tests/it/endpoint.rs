@@ -190,32 +190,49 @@ fn time_of_scrapes(daemon: &Daemon) -> Duration {
 fn noise_at_the_port_never_ends_the_daemon() {
     let project = Project::new(PIPELINE);
     let daemon = project.start();
+    make_noise(&daemon, 400);
+    assert!(daemon.scrape().metric("forebay_ready").value() > 0.5);
+    assert!(!daemon.log().contains("panicked"), "{}", daemon.log());
+    daemon.stop();
+
+    let locked = Project::with_config(&format!(
+        "[server]\nlisten = [\"127.0.0.1:0\", \"127.0.0.1:0\"]\nweb_config_file = \"web.yml\"\n{PIPELINE}"
+    ));
+    write_certificates(&locked);
+    fs::write(locked.path("web.yml"), "tls_server_config:\n  cert_file: server.pem\n  key_file: server.key\n").unwrap();
+    let daemon = Daemon::spawn(&locked, &[]);
+    make_noise(&daemon, 200);
+    assert!(!daemon.log().contains("panicked"), "{}", daemon.log());
+    daemon.stop();
+}
+
+/// Throws bytes at the endpoint that are no request, or hardly one.
+fn make_noise(daemon: &Daemon, rounds: u32) {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    let mut next = || {
+    let mut next = |below: usize| {
         state ^= state << 13;
         state ^= state >> 7;
         state ^= state << 17;
-        state
+        usize::try_from(state % u64::try_from(below.max(1)).unwrap()).unwrap()
     };
-    let request = b"GET /metrics?name[]=forebay_ready HTTP/1.1\r\nHost: localhost\r\nAccept: */*\r\nAccept-Encoding: gzip\r\nAuthorization: Basic eDp5\r\nContent-Length: 5\r\n\r\n";
-    for round in 0..400_u32 {
-        let mut bytes: Vec<u8> = if round % 2 == 0 {
-            let length = usize::try_from(next() % 3000).unwrap();
-            (0..length).map(|_| next().to_le_bytes()[0]).collect()
-        } else {
-            request.to_vec()
+    for round in 0..rounds {
+        let mut bytes: Vec<u8> = match round % 3 {
+            0 => (0..next(3000)).map(|_| u8::try_from(next(256)).unwrap()).collect(),
+            1 => REQUEST.to_vec(),
+            // The beginning of a TLS handshake, and then anything.
+            _ => {
+                [0x16, 3, 1, 2, 0, 1, 0].into_iter().chain((0..600).map(|_| u8::try_from(next(256)).unwrap())).collect()
+            }
         };
-        // Every second round: a request with a few bytes changed, cut off anywhere.
-        for _ in 0..next() % 6 {
-            let length = u64::try_from(bytes.len()).unwrap().max(1);
-            let at = usize::try_from(next() % length).unwrap();
+        // A few bytes changed, cut off anywhere.
+        for _ in 0..next(6) {
+            let at = next(bytes.len());
             if let Some(byte) = bytes.get_mut(at) {
-                *byte = next().to_le_bytes()[0];
+                *byte = u8::try_from(next(256)).unwrap();
             }
         }
-        if next() % 3 == 0 {
-            let length = u64::try_from(bytes.len()).unwrap() + 1;
-            bytes.truncate(usize::try_from(next() % length).unwrap());
+        if next(3) == 0 {
+            bytes.truncate(next(bytes.len() + 1));
         }
         let mut stream = TcpStream::connect(daemon.address()).unwrap();
         // Refused before everything is written: fine.
@@ -223,7 +240,7 @@ fn noise_at_the_port_never_ends_the_daemon() {
         stream.set_read_timeout(Some(Duration::from_millis(5))).unwrap();
         drop(stream.read(&mut [0; 512]));
     }
-    assert!(daemon.scrape().metric("forebay_ready").value() > 0.5);
-    assert!(!daemon.log().contains("panicked"), "{}", daemon.log());
-    daemon.stop();
 }
+
+const REQUEST: &[u8] = b"GET /metrics?name[]=forebay_ready HTTP/1.1\r\nHost: localhost\r\nAccept: */*\r\n\
+    Accept-Encoding: gzip\r\nAuthorization: Basic eDp5\r\nContent-Length: 5\r\n\r\n";

@@ -89,3 +89,42 @@ fn prometheus_gets_in_with_the_right_key_and_finds_the_files_and_their_exemplars
         budget.lines().last().unwrap().split('|').filter_map(|cell| cell.trim().parse().ok()).collect();
     assert!(kept <= cells[0] + cells[1] + 5.0, "{kept} series\n{budget}");
 }
+
+/// Returns the YAML blocks of the operating guide.
+fn samples() -> Vec<String> {
+    let guide = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/OPERATING.md")).unwrap();
+    guide.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn the_samples_of_the_operating_guide_work() {
+    let [web, scrape] = <[String; 2]>::try_from(samples()).unwrap();
+    let project = Project::with_config(&format!("[server]\nweb_config_file = \"web.yml\"\n{PIPELINE}"));
+    write_certificates(&project);
+    fs::write(project.path("web.yml"), web).unwrap();
+    project.cli().arg("check").run().expect_code(0);
+    let printed = project.cli().args(["print", "scrape-config"]).run().expect_code(0).stdout;
+    for line in ["scheme: https", "cert_file: prometheus.pem", "username: prometheus"] {
+        assert!(printed.contains(line) && scrape.contains(line), "{line} in\n{printed}");
+    }
+    for file in ["forebay-ca.pem", "prometheus.pem", "prometheus.key", "forebay-password"] {
+        fs::copy(project.path("ca.pem"), project.path(file)).unwrap();
+    }
+    // promtool wants certificate and key to fit.
+    fs::copy(project.path("client.pem"), project.path("prometheus.pem")).unwrap();
+    fs::copy(project.path("client.key"), project.path("prometheus.key")).unwrap();
+    for (name, text) in [("guide.yml", scrape), ("printed.yml", printed)] {
+        fs::write(project.path(name), text).unwrap();
+        let ran = std::process::Command::new("promtool")
+            .args(["check", "config", name])
+            .current_dir(project.path(""))
+            .output();
+        match ran {
+            Ok(ran) => assert!(ran.status.success(), "{name}: {}", String::from_utf8_lossy(&ran.stderr)),
+            Err(error) => {
+                assert!(std::env::var_os("FOREBAY_REQUIRE_TOOLS").is_none(), "promtool is required: {error}");
+                eprintln!("LEFT OUT: promtool not installed");
+            }
+        }
+    }
+}

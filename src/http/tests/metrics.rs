@@ -36,16 +36,19 @@ fn a_body_comes_as_it_was_asked_for() {
     };
     let unzstd = |body: &[u8]| String::from_utf8(zstd::decode_all(body).unwrap()).unwrap();
     let plain = |body: &[u8]| String::from_utf8(body.to_vec()).unwrap();
-    let cases: [(&str, Option<&str>, &dyn Fn(&[u8]) -> String); 4] = [
-        ("", None, &plain),
-        ("Accept-Encoding: gzip\r\n", Some("gzip"), &gunzip),
-        ("Accept-Encoding: gzip;q=0.5, zstd\r\n", Some("zstd"), &unzstd),
-        ("Accept-Encoding: br\r\n", None, &plain),
-    ];
-    for (headers, coding, unpack) in cases {
+    for (headers, coding) in [
+        ("", None),
+        ("Accept-Encoding: gzip\r\n", Some("gzip")),
+        ("Accept-Encoding: gzip;q=0.5, zstd\r\n", Some("zstd")),
+        ("Accept-Encoding: br\r\n", None),
+    ] {
         let (code, head, body) = endpoint.scrape("GET", QUIET, headers);
-        assert_eq!(code, 200);
-        assert_eq!(unpack(&body), QUIET_TEXT, "{headers}");
+        let text = match coding {
+            Some("gzip") => gunzip(&body),
+            Some(_) => unzstd(&body),
+            None => plain(&body),
+        };
+        assert_eq!((code, text.as_str()), (200, QUIET_TEXT), "{headers}");
         assert!(head.contains("\r\nvary: accept, accept-encoding\r\n"), "{head}");
         let told = head.lines().find_map(|line| line.strip_prefix("content-encoding: "));
         assert_eq!(told, coding, "{headers}");
@@ -97,8 +100,49 @@ fn a_head_beyond_all_measure_is_refused() {
     let endpoint = Running::start(None);
     let (code, ..) = endpoint.scrape("GET", "", &format!("X-Long: {}\r\n", "x".repeat(20_000)));
     assert_eq!(code, 431);
-    let many: String = (0..100).map(|number| format!("X-{number}: y\r\n")).collect();
+    let many: String =
+        (0..100).flat_map(|number| ["X-".to_owned(), number.to_string(), ": y\r\n".to_owned()]).collect();
     let (code, ..) = endpoint.scrape("GET", "", &many);
     assert_eq!(code, 431);
     assert_eq!(endpoint.get("/-/healthy").0, 200);
+}
+
+#[test]
+fn a_daemon_that_is_busy_with_itself_still_answers() {
+    // All the threads the daemon has: one for tasks, one for what blocks. Both are stuck until the end.
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .max_blocking_threads(1)
+        .enable_all()
+        .build()
+        .unwrap();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let address = listener.local_addr().unwrap();
+    let stop = CancellationToken::new();
+    let endpoint = Endpoint { telemetry: Telemetry::new(&[]), view: Arc::new(OneFile), reload: None, web: None };
+    let served = runtime.spawn(serve_apart(vec![listener], endpoint, stop.clone()));
+    let (free_task, stuck_task) = std::sync::mpsc::channel::<()>();
+    let (free_block, stuck_block) = std::sync::mpsc::channel::<()>();
+    runtime.spawn_blocking(move || stuck_block.recv().unwrap_or_default());
+    // The endpoint must have been started by the one worker before it is stuck.
+    let up = (0..200).any(|_| {
+        std::thread::park_timeout(Duration::from_millis(10));
+        TcpStream::connect(address).is_ok_and(|mut stream| {
+            stream.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+            drop(stream.write_all(b"GET /-/healthy HTTP/1.0\r\n\r\n"));
+            stream.read(&mut [0; 16]).is_ok_and(|read| read > 0)
+        })
+    });
+    assert!(up, "the endpoint never came up");
+    runtime.spawn(async move { stuck_task.recv().unwrap_or_default() });
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.contains("\nforebay_ready 0\n"), "{answer}");
+    drop((free_task, free_block));
+    stop.cancel();
+    runtime.block_on(served).unwrap().unwrap();
 }

@@ -43,7 +43,7 @@ pub const ERROR_KINDS: &[(&str, &[&str])] = &[
     ("ledger", &["open", "claim", "attempt", "stage", "publish", "finish", "query", "checkpoint", "other"]),
     ("publish", &["claim", "begin", "publish", "archive", "quarantine", "recover", "other"]),
     ("storage", &["io", "disk_full", "other"]),
-    ("http", &["accept", "tls", "web_config", "view", "render", "other"]),
+    ("http", &["accept", "web_config", "view", "render", "other"]),
     ("worker", &["panic", "other"]),
     ("config", &["reload", "other"]),
     ("telemetry", &["unknown_word"]),
