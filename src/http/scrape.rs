@@ -214,6 +214,30 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_scrape_that_would_come_too_late_is_told_so_in_time() {
+        let app = App {
+            telemetry: telemetry(),
+            view: Arc::new(super::super::tests::OneFile),
+            reload: None,
+            web: None,
+            scrapes: Arc::default(),
+            local_only: true,
+        };
+        let ask = async |seconds: &'static str| {
+            let waits = ("x-prometheus-scrape-timeout-seconds".parse().unwrap(), HeaderValue::from_static(seconds));
+            metrics(State(app.clone()), HeaderMap::from_iter([waits]), Ok(Query(Vec::new()))).await.status()
+        };
+        // Another page is being made, and takes its time.
+        let busy = Arc::clone(&app.scrapes.last).lock_owned().await;
+        let began = tokio::time::Instant::now();
+        assert_eq!(ask("0.2").await, StatusCode::SERVICE_UNAVAILABLE);
+        let took = began.elapsed();
+        assert!((Duration::from_millis(170)..Duration::from_secs(5)).contains(&took), "{took:?}");
+        drop(busy);
+        assert_eq!(ask("10").await, StatusCode::OK);
+    }
+
+    #[tokio::test]
     async fn a_client_that_goes_away_leaves_no_second_page_behind() {
         let (telemetry, scrapes) = (telemetry(), Scrapes::default());
         for _ in 0..50 {

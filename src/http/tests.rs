@@ -18,7 +18,7 @@ use crate::telemetry::event::Event;
 const ID: &str = "01kah5zq8v3w";
 
 /// A ledger with one file.
-struct OneFile;
+pub(super) struct OneFile;
 
 impl ReadView for OneFile {
     fn outcomes(&self) -> Result<OutcomeCounts, ViewError> {

@@ -84,18 +84,6 @@ fn a_filter_that_fits_nothing_is_an_empty_page() {
 }
 
 #[test]
-fn a_scrape_that_would_come_too_late_is_told_so_in_time() {
-    let endpoint = Running::start(None);
-    // 90 nanoseconds are not enough for anybody.
-    let (code, _, body) = endpoint.scrape("GET", "", "X-Prometheus-Scrape-Timeout-Seconds: 0.0000001\r\n");
-    assert_eq!(code, 503, "{}", String::from_utf8_lossy(&body));
-    let (code, _, _) = endpoint.scrape("GET", "", "X-Prometheus-Scrape-Timeout-Seconds: 10\r\n");
-    assert_eq!(code, 200);
-    let (_, metrics) = endpoint.get("/metrics");
-    assert!(metrics.contains("forebay_http_requests_total{handler=\"metrics\",code=\"503\"} 1\n"), "{metrics}");
-}
-
-#[test]
 fn a_head_beyond_all_measure_is_refused() {
     let endpoint = Running::start(None);
     let (code, ..) = endpoint.scrape("GET", "", &format!("X-Long: {}\r\n", "x".repeat(20_000)));
