@@ -22,7 +22,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::routing::{get, post};
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -36,8 +36,11 @@ use crate::telemetry::Telemetry;
 /// How long a stop waits for answers that are being written.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
-/// Threads for what blocks: pages, questions to the ledger, one password.
+/// Threads for what blocks: pages, questions to the ledger, one password. More than scrapes and questions can take.
 const BLOCKING: usize = 32;
+
+/// Questions to the ledger at once: a disk that hangs must not take the threads scrapes need.
+const QUESTIONS: usize = 8;
 
 /// Asks the daemon to reload its config; the answer says what came of it, in words.
 pub type ReloadRequest = oneshot::Sender<Result<String, String>>;
@@ -63,6 +66,7 @@ struct App {
     reload: Option<mpsc::Sender<ReloadRequest>>,
     web: Option<Arc<Web>>,
     scrapes: Arc<Scrapes>,
+    questions: Arc<Semaphore>,
     /// Bound to loopback: then the `Host` header must name this machine.
     local_only: bool,
 }
@@ -74,12 +78,14 @@ struct App {
 /// A listener is lost: it can accept no connection any more.
 pub async fn serve(listeners: Vec<TcpListener>, endpoint: Endpoint, stop: CancellationToken) -> io::Result<()> {
     let (seats, scrapes) = (Seats::new(CONNECTIONS), Arc::new(Scrapes::default()));
+    let questions = Arc::new(Semaphore::new(QUESTIONS));
     let mut servers = JoinSet::new();
     for listener in listeners {
         let Endpoint { telemetry, view, reload, web } = endpoint.clone();
         let local_only = listener.local_addr()?.ip().is_loopback();
         let (scrapes, seats, stop) = (Arc::clone(&scrapes), Arc::clone(&seats), stop.clone());
-        let app = App { telemetry: telemetry.clone(), view, reload, web: web.clone(), scrapes, local_only };
+        let questions = Arc::clone(&questions);
+        let app = App { telemetry: telemetry.clone(), view, reload, web: web.clone(), scrapes, questions, local_only };
         servers.spawn(Server { router: router(app), telemetry, web, seats, stop }.serve(listener));
     }
     let all = async {

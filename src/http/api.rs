@@ -42,12 +42,17 @@ pub(super) async fn ask<T: Send + 'static>(
     app: &App,
     question: impl FnOnce(&dyn ReadView) -> Result<T, ViewError> + Send + 'static,
 ) -> Result<T, Refusal> {
-    let view = Arc::clone(&app.view);
+    let (view, seat) = (Arc::clone(&app.view), Arc::clone(&app.questions).acquire_owned().await);
     let failed = |message: String| {
         app.telemetry.emit(Event::Error { component: "http", kind: "view", message: &message });
         Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, message)
     };
-    match tokio::task::spawn_blocking(move || question(&*view)).await {
+    let answer = move || {
+        // Held until the ledger has answered, also if nobody waits for it any more.
+        let _seat = seat;
+        question(&*view)
+    };
+    match tokio::task::spawn_blocking(answer).await {
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(ViewError::Refused(message))) => Err(Refusal::new(StatusCode::BAD_REQUEST, message)),
         Ok(Err(error @ ViewError::Failed(_))) => Err(failed(error.to_string())),

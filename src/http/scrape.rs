@@ -221,6 +221,7 @@ mod tests {
             reload: None,
             web: None,
             scrapes: Arc::default(),
+            questions: Arc::new(Semaphore::new(1)),
             local_only: true,
         };
         let ask = async |seconds: &'static str| {

@@ -134,3 +134,51 @@ fn a_daemon_that_is_busy_with_itself_still_answers() {
     stop.cancel();
     runtime.block_on(served).unwrap().unwrap();
 }
+
+/// A ledger on a disk that hangs until the end of the test.
+struct Hanging(std::sync::Mutex<std::sync::mpsc::Receiver<()>>);
+
+impl ReadView for Hanging {
+    fn outcomes(&self) -> Result<OutcomeCounts, ViewError> {
+        self.0.lock().unwrap().recv().unwrap_or_default();
+        Ok(OutcomeCounts::new())
+    }
+
+    fn files(&self, _: &FileFilter) -> Result<Vec<FileSummary>, ViewError> {
+        Ok(Vec::new())
+    }
+
+    fn config(&self) -> String {
+        String::new()
+    }
+
+    fn file(&self, _: &FileId) -> Result<Option<Value>, ViewError> {
+        Ok(None)
+    }
+}
+
+#[test]
+fn a_ledger_that_hangs_keeps_no_scrape_waiting() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let address = listener.local_addr().unwrap();
+    let (free, hangs) = std::sync::mpsc::channel();
+    let view = Arc::new(Hanging(std::sync::Mutex::new(hangs)));
+    let (telemetry, stop) = (Telemetry::new(&[]), CancellationToken::new());
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let endpoint = Endpoint { telemetry, view, reload: None, web: None };
+    let served = runtime.spawn(serve_apart(vec![listener], endpoint, stop.clone()));
+    let ask = |path: &str| {
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        stream.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes()).unwrap();
+        stream
+    };
+    let waiting: Vec<TcpStream> = (0..2 * BLOCKING).map(|_| ask("/api/v1/status")).collect();
+    let mut answer = String::new();
+    ask("/metrics").read_to_string(&mut answer).unwrap();
+    assert!(answer.contains("\nforebay_ready 0\n"), "{answer}");
+    drop((waiting, free));
+    stop.cancel();
+    runtime.block_on(served).unwrap().unwrap();
+}
