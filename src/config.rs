@@ -40,6 +40,8 @@ pub struct Config {
     pub web_config_file: Option<PathBuf>,
     /// Whether `POST /-/reload` is allowed.
     pub enable_lifecycle: bool,
+    /// The whole of it as TOML, with every default filled in.
+    pub effective: String,
     /// Directory of `ledger.db` and the lock.
     pub state: PathBuf,
     /// Files processed at once.
@@ -48,8 +50,6 @@ pub struct Config {
     pub memory: Option<u64>,
     /// How long a stop waits for files in progress.
     pub drain: Duration,
-    /// The whole of it as TOML, with every default filled in.
-    pub effective: String,
     /// Pipelines in the order of the file. Cheap to clone and hand to a job.
     pub pipelines: Vec<Arc<Pipeline>>,
 }

@@ -32,7 +32,6 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Pipeline};
 use crate::discover::Names;
 use crate::engine::{Event, Now, RetryPolicy};
-use crate::http::Endpoint;
 use crate::job::{FileId, Job};
 use crate::ledger::FileRow;
 use crate::lifecycle::Lifecycle;
@@ -180,7 +179,8 @@ pub async fn run(config: Config, options: DaemonOptions, life: Lifecycle) -> Res
     let (reload, reload_asked) = tokio::sync::mpsc::channel(1);
     let reload = config.enable_lifecycle.then_some(reload);
     let mut tasks = Tasks::default();
-    let endpoint = Endpoint { telemetry: telemetry.clone(), view: Arc::clone(&view) as _, reload, web: door.web };
+    let endpoint =
+        crate::http::Endpoint { telemetry: telemetry.clone(), view: Arc::clone(&view) as _, reload, web: door.web };
     let served = crate::http::serve_apart(door.listeners, endpoint, end.clone());
     tasks.spawn("http", async { served.await.map_err(|error| error.to_string()) });
     let reloading =

@@ -88,6 +88,10 @@ impl std::fmt::Debug for Telemetry {
 }
 
 struct Inner {
+    clock: Arc<dyn Clock>,
+    born: Timestamp,
+    /// Nanoseconds of the monotonic clock at the engine's last sign of life, plus one; 0 before the first.
+    heartbeat: AtomicU64,
     registry: Arc<Registry>,
     daemon: DaemonHandles,
     pipelines: RwLock<Pipelines>,
@@ -95,10 +99,6 @@ struct Inner {
     commit: RwLock<()>,
     readiness: AtomicU8,
     process: Mutex<process::Sampler>,
-    clock: Arc<dyn Clock>,
-    born: Timestamp,
-    /// Nanoseconds of the monotonic clock at the engine's last sign of life, plus one; 0 before the first.
-    heartbeat: AtomicU64,
 }
 
 #[derive(Default)]
@@ -138,15 +138,15 @@ impl Telemetry {
         let registry = Arc::new(Registry::new());
         let daemon = DaemonHandles::new(&registry);
         let inner = Inner {
+            born: clock.now(),
+            clock,
+            heartbeat: AtomicU64::new(0),
             registry,
             daemon,
             pipelines: RwLock::default(),
             commit: RwLock::new(()),
             readiness: AtomicU8::new(Readiness::Starting as u8),
             process: Mutex::new(process::Sampler::new()),
-            born: clock.now(),
-            clock,
-            heartbeat: AtomicU64::new(0),
         };
         let telemetry = Self { inner: Arc::new(inner) };
         telemetry.set_pipelines(pipelines);

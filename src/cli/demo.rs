@@ -56,7 +56,6 @@ pub(super) struct DemoArgs {
 /// A demo that is set up.
 struct Demo<'d> {
     config: Config,
-    listen: SocketAddr,
     base: PathBuf,
     drops: Vec<Drop>,
     args: &'d DemoArgs,
@@ -78,7 +77,7 @@ pub(super) fn demo(global: &Global, args: &DemoArgs, console: &Console) -> Resul
     // Errors only: what becomes of the files is told by the demo itself.
     shared::logging(global, console, global.verbosity() - 2)?;
 
-    let demo = Demo { config, listen, base, drops: feed::feed(args.files, args.seed), args, console };
+    let demo = Demo { config, base, drops: feed::feed(args.files, args.seed), args, console };
     demo.introduce(&path);
     let runtime = shared::runtime()?;
     let exit = runtime.block_on(demo.play());
@@ -88,8 +87,13 @@ pub(super) fn demo(global: &Global, args: &DemoArgs, console: &Console) -> Resul
 }
 
 impl Demo<'_> {
+    /// Returns where the endpoint is to be found: the demo's own config names one address.
+    fn listen(&self) -> SocketAddr {
+        self.config.listen.first().copied().unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
+    }
+
     fn introduce(&self, config: &Path) {
-        let url = format!("http://{}", self.listen);
+        let url = format!("http://{}", self.listen());
         let lines = [
             format!("{}    {}", self.console.err(Tone::Strong, "config"), config.display()),
             format!("{}   {}/<pipeline>", self.console.err(Tone::Strong, "inboxes"), self.base.join("in").display()),
@@ -114,7 +118,7 @@ impl Demo<'_> {
         let (tell, notices) = unbounded_channel();
         let options = DaemonOptions { notices: Some(tell), ..DaemonOptions::default() };
         let mut daemon = tokio::spawn(daemon::run(self.config.clone(), options, life.clone()));
-        let mut watch = Watch::new(notices, self.listen, &self.drops, self.console);
+        let mut watch = Watch::new(notices, self.listen(), &self.drops, self.console);
         let complete = tokio::select! {
             ended = &mut daemon => return Err(early(ended)),
             () = life.draining().cancelled() => false,
