@@ -7,6 +7,7 @@
 mod columns;
 mod csv;
 mod decode;
+mod effective;
 mod error;
 mod folders;
 mod format;
@@ -35,10 +36,14 @@ pub struct Config {
     pub file: PathBuf,
     /// Its text: another process that reads it comes to the same configuration.
     pub text: Arc<str>,
-    /// Address of the HTTP endpoint.
-    pub listen: std::net::SocketAddr,
+    /// Addresses of the HTTP endpoint; at least one.
+    pub listen: Vec<std::net::SocketAddr>,
+    /// TLS, users and headers of the endpoint, absolute.
+    pub web_config_file: Option<PathBuf>,
     /// Whether `POST /-/reload` is allowed.
     pub enable_lifecycle: bool,
+    /// The whole of it as TOML, with every default filled in.
+    pub effective: String,
     /// Directory of `ledger.db` and the lock.
     pub state: PathBuf,
     /// Files processed at once.

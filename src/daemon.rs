@@ -3,6 +3,7 @@
 //! Three tasks: the endpoint, the engine's loop, and upkeep. The first that ends without being asked to stops the others,
 //! by name, and the process ends with an error: a daemon nobody can watch, or that does nothing, is worse than none.
 
+mod door;
 mod effects;
 mod error;
 mod fields;
@@ -22,7 +23,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tokio::net::TcpListener;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -180,20 +180,22 @@ pub async fn run(config: Config, options: DaemonOptions, life: Lifecycle) -> Res
     log_panics();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let telemetry = Telemetry::new(&setup::infos(&config));
-    let listener = TcpListener::bind(config.listen)
-        .await
-        .map_err(|cause| DaemonError::Listen { address: config.listen, cause })?;
-    let address = listener.local_addr().map_err(|cause| DaemonError::Listen { address: config.listen, cause })?;
-    setup::announce(&config, &telemetry, &*clock, address);
-    if let Some(notices) = &options.notices {
-        drop(notices.send(Notice::Listening(address)));
+    let door = door::open(&config, &telemetry).await?;
+    setup::announce(&config, &telemetry, &*clock, &door.addresses);
+    door.warn(&telemetry);
+    if let (Some(notices), Some(address)) = (&options.notices, door.addresses.first()) {
+        drop(notices.send(Notice::Listening(*address)));
     }
     let view = Arc::new(LedgerView::new(&config));
     let end = CancellationToken::new();
+    // However this ends, the endpoint's own thread ends too.
+    let _end_with_us = end.clone().drop_guard();
     let (reload, reload_asked) = tokio::sync::mpsc::channel(1);
     let reload = config.enable_lifecycle.then_some(reload);
     let mut tasks = Tasks::default();
-    let served = crate::http::serve(listener, telemetry.clone(), Arc::clone(&view) as _, reload, end.clone());
+    let endpoint =
+        crate::http::Endpoint { telemetry: telemetry.clone(), view: Arc::clone(&view) as _, reload, web: door.web };
+    let served = crate::http::serve_apart(door.listeners, endpoint, end.clone());
     tasks.spawn("http", async { served.await.map_err(|error| error.to_string()) });
     let reloading =
         reload::serve(options.config_path.clone(), telemetry.clone(), Arc::clone(&clock), life.clone(), reload_asked);

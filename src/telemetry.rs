@@ -3,8 +3,10 @@
 //! A [`Telemetry`] owns its recorder: there is no global one, so tests run side by side and read exact numbers. It never
 //! decides anything and never touches a user's file.
 
+pub mod budget;
 pub mod catalog;
 pub mod event;
+mod exemplars;
 mod exposition;
 mod handles;
 pub mod logging;
@@ -17,19 +19,21 @@ mod record;
 pub mod reference;
 mod registry;
 
-use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
+pub use self::exposition::{Exposition, Format};
 pub use self::now::PipelineNow;
 
 use self::catalog::Name;
 use self::event::Event;
-use self::exposition::Page;
+use self::exposition::{Born, Page};
 use self::handles::{DaemonHandles, PipelineHandles};
 use self::registry::Registry;
-use crate::job::{Job, Stage};
+use crate::clock::{Clock, SystemClock};
+use crate::job::{Job, Stage, Timestamp};
 
 /// What telemetry knows of a pipeline: the only label values that come from a config.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,6 +88,10 @@ impl std::fmt::Debug for Telemetry {
 }
 
 struct Inner {
+    clock: Arc<dyn Clock>,
+    born: Timestamp,
+    /// Nanoseconds of the monotonic clock at the engine's last sign of life, plus one; 0 before the first.
+    heartbeat: AtomicU64,
     registry: Arc<Registry>,
     daemon: DaemonHandles,
     pipelines: RwLock<Pipelines>,
@@ -99,6 +107,8 @@ struct Inner {
 struct Pipelines {
     handles: BTreeMap<String, PipelineHandles>,
     infos: Vec<PipelineInfo>,
+    /// When the series of each came.
+    born: BTreeMap<String, Timestamp>,
 }
 
 impl Inner {
@@ -116,9 +126,18 @@ impl Telemetry {
     /// Makes every series these pipelines will ever have, at 0.
     #[must_use]
     pub fn new(pipelines: &[PipelineInfo]) -> Self {
+        Self::with_clock(pipelines, Arc::new(SystemClock))
+    }
+
+    /// The same, with a clock of the caller's: it dates series, exemplars and heartbeats.
+    #[must_use]
+    pub fn with_clock(pipelines: &[PipelineInfo], clock: Arc<dyn Clock>) -> Self {
         let registry = Arc::new(Registry::new());
         let daemon = DaemonHandles::new(&registry);
         let inner = Inner {
+            born: clock.now(),
+            clock,
+            heartbeat: AtomicU64::new(0),
             registry,
             daemon,
             pipelines: RwLock::default(),
@@ -143,6 +162,8 @@ impl Telemetry {
                 handles.now(|now| *now = before);
             }
             pipelines.handles.insert(info.name.clone(), handles);
+            let now = self.inner.clock.now();
+            pipelines.born.entry(info.name.clone()).or_insert(now);
         }
         pipelines.infos = infos.to_vec();
     }
@@ -164,6 +185,19 @@ impl Telemetry {
         }
     }
 
+    /// The engine is alive. To be told every few seconds, also when there is nothing to do.
+    pub fn beat(&self) {
+        let now = u64::try_from(self.inner.clock.monotonic().as_nanos()).unwrap_or(u64::MAX - 1);
+        self.inner.heartbeat.store(now + 1, Ordering::Release);
+    }
+
+    /// Returns how long ago the engine was last alive; `None` before its first beat.
+    #[must_use]
+    pub fn since_beat(&self) -> Option<Duration> {
+        let last = self.inner.heartbeat.load(Ordering::Acquire).checked_sub(1)?;
+        Some(self.inner.clock.monotonic().saturating_sub(Duration::from_nanos(last)))
+    }
+
     /// Returns the state of every pipeline of the config, in its order.
     #[must_use]
     pub fn now(&self) -> Vec<PipelineNow> {
@@ -177,16 +211,29 @@ impl Telemetry {
         self.inner.registry.run_upkeep();
     }
 
-    /// Returns every series, text format 0.0.4, sorted. Takes milliseconds: call it where blocking is allowed.
+    /// Returns everything there is to tell now. Takes milliseconds: call it where blocking is allowed.
     #[must_use]
-    pub fn render(&self) -> String {
-        let recorded = {
+    pub fn exposition(&self) -> Exposition {
+        let (recorded, exemplars) = {
             let _whole_files = self.inner.commit.write().unwrap_or_else(PoisonError::into_inner);
-            self.inner.registry.render()
+            (self.inner.registry.render(), self.inner.registry.exemplars())
         };
         let mut page = Page::parse(&recorded);
         self.append(&mut page);
-        page.text()
+        Exposition { page, exemplars, born: self.born() }
+    }
+
+    /// Returns every series in text format 0.0.4.
+    #[must_use]
+    pub fn render(&self) -> String {
+        self.exposition().write(Format::Text, &BTreeSet::new())
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "seconds since the epoch are exact in an f64")]
+    fn born(&self) -> Born {
+        let pipelines = self.inner.pipelines.read().unwrap_or_else(PoisonError::into_inner).born.clone();
+        let started = self.inner.process.lock().unwrap_or_else(PoisonError::into_inner).started();
+        Born { daemon: self.inner.born, pipelines, process: started.map(|seconds| seconds as f64) }
     }
 
     /// Adds what the recorder cannot hold: fractions, other people's counters, and series that may vanish.

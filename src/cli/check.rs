@@ -11,6 +11,7 @@ use super::verdict::{SHOWN_REJECTS, Verdict, reject_document};
 use super::{Global, shared};
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::{self, Config, ConfigErrors, Pipeline};
+use crate::http::{WebConfigError, check_web_config};
 use crate::job::{FileId, Job, display_name};
 use crate::pipeline;
 use crate::storage;
@@ -42,6 +43,12 @@ pub(super) fn check(global: &Global, args: &CheckArgs, console: &Console) -> Res
             return Err(Failure::usage(format!("the configuration is not sound\n{errors}")));
         }
     };
+    if let Some(error) = config.web_config_file.as_deref().and_then(|path| check_web_config(path).err()) {
+        if args.json {
+            console.json(&invalid_web(global, &error));
+        }
+        return Err(Failure::usage(format!("the web config is not sound\n{error}")));
+    }
     shared::quiet_logging(global, console)?;
     let mut verdicts = Vec::new();
     if !args.files.is_empty() {
@@ -119,10 +126,21 @@ fn valid(global: &Global, config: &Config, verdicts: &[Verdict]) -> Value {
 }
 
 fn invalid(global: &Global, errors: &ConfigErrors) -> Value {
-    let errors: Vec<Value> = errors
+    let errors = errors
         .errors
         .iter()
         .map(|error| json!({ "line": error.line, "key": error.key, "message": error.message, "hint": error.hint }))
-        .collect();
+        .collect::<Vec<_>>();
+    refused(global, &errors)
+}
+
+fn invalid_web(global: &Global, error: &WebConfigError) -> Value {
+    let file = error.file.display().to_string();
+    let hint: Option<&str> = None;
+    let told = json!({ "file": file, "line": error.line, "key": error.key, "message": error.message, "hint": hint });
+    refused(global, &[told])
+}
+
+fn refused(global: &Global, errors: &[Value]) -> Value {
     json!({ "config": global.config.display().to_string(), "valid": false, "errors": errors, "pipelines": [], "files": [] })
 }

@@ -90,8 +90,13 @@ pub(super) fn demo(global: &Global, args: &DemoArgs, console: &Console) -> Resul
 }
 
 impl Demo<'_> {
+    /// Returns where the endpoint is to be found: the demo's own config names one address.
+    fn listen(&self) -> SocketAddr {
+        self.config.listen.first().copied().unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
+    }
+
     fn introduce(&self, config: &Path) {
-        let url = format!("http://{}", self.config.listen);
+        let url = format!("http://{}", self.listen());
         let lines = [
             format!("{}    {}", self.console.err(Tone::Strong, "config"), config.display()),
             format!("{}   {}/<pipeline>", self.console.err(Tone::Strong, "inboxes"), self.base.join("in").display()),
@@ -117,7 +122,7 @@ impl Demo<'_> {
         let worker = Some(self.worker.clone());
         let options = DaemonOptions { notices: Some(tell), worker, ..DaemonOptions::default() };
         let mut daemon = tokio::spawn(daemon::run(self.config.clone(), options, life.clone()));
-        let mut watch = Watch::new(notices, self.config.listen, &self.drops, self.console);
+        let mut watch = Watch::new(notices, self.listen(), &self.drops, self.console);
         let complete = tokio::select! {
             ended = &mut daemon => return Err(early(ended)),
             () = life.draining().cancelled() => false,

@@ -8,6 +8,7 @@ use std::time::Duration;
 use toml::de::DeTable;
 
 use super::decode::{Document, Item, Place, Section};
+use super::effective::effective;
 use super::error::ConfigErrors;
 use super::{Config, Pipeline, folders, pipeline};
 
@@ -48,16 +49,21 @@ pub fn parse_planned(text: &str, origin: &Path) -> Result<Config, ConfigErrors> 
 fn decode(text: &str, origin: &Path, run_sql: bool) -> Result<Config, ConfigErrors> {
     let doc = Document::new(text, run_sql);
     let (table, syntax) = DeTable::parse_recoverable(text);
-    let config = Config { text: text.into(), ..read(&doc, table.get_ref(), origin) };
+    let mut config = Config { text: text.into(), ..read(&doc, table.get_ref(), origin) };
     let errors = doc.finish(&syntax);
-    if errors.is_empty() { Ok(config) } else { Err(ConfigErrors::new(origin, errors)) }
+    if !errors.is_empty() {
+        return Err(ConfigErrors::new(origin, errors));
+    }
+    config.effective = effective(text, &config);
+    Ok(config)
 }
 
 /// Reads the root table. Faults are reported to `doc`; the value is whole even so.
 pub(super) fn read<'a>(doc: &'a Document, table: &'a DeTable<'a>, origin: &Path) -> Config {
     let root = Section::root(doc, table);
-    let (listen, enable_lifecycle) = server(root.section("server", "server"));
+    let server_section = root.section("server", "server");
     let (folders, state) = paths(root.section("paths", "paths"), origin);
+    let server = server(server_section, &folders);
     let limits = limits(root.section("limits", "limits"));
     let mut pipelines: Vec<(Place, Arc<Pipeline>)> = Vec::new();
     let faults = doc.faults();
@@ -72,8 +78,10 @@ pub(super) fn read<'a>(doc: &'a Document, table: &'a DeTable<'a>, origin: &Path)
     let config = Config {
         file: std::path::absolute(origin).unwrap_or_else(|_| origin.to_owned()),
         text: Arc::default(),
-        listen,
-        enable_lifecycle,
+        listen: server.listen,
+        web_config_file: server.web_config_file,
+        enable_lifecycle: server.enable_lifecycle,
+        effective: String::new(),
         state,
         workers: limits.workers,
         memory: limits.memory,
@@ -89,30 +97,56 @@ pub(super) fn read<'a>(doc: &'a Document, table: &'a DeTable<'a>, origin: &Path)
     config
 }
 
-fn server(section: Section<'_>) -> (SocketAddr, bool) {
-    let default = SocketAddr::from(([127, 0, 0, 1], 17170));
-    let listen = section.opt("listen").and_then(|item| {
-        let text = item.text()?;
-        let address = text.parse().ok();
-        if address.is_none() {
-            let hint = match text.rsplit_once(':') {
-                Some(("", port)) => {
-                    format!("write \"0.0.0.0:{port}\" for every address, \"127.0.0.1:{port}\" for this machine")
-                }
-                Some(("localhost", port)) => format!("write \"127.0.0.1:{port}\""),
-                _ => "for instance \"127.0.0.1:17170\"".to_owned(),
-            };
-            item.wrong(format!("{text:?} is no address and port"), hint);
-        }
-        address
-    });
+struct Server {
+    listen: Vec<SocketAddr>,
+    web_config_file: Option<PathBuf>,
+    enable_lifecycle: bool,
+}
+
+fn server(section: Section<'_>, folders: &Folders) -> Server {
+    let listen = section.opt("listen").map(|item| addresses(&item)).unwrap_or_default();
     let enable_lifecycle = section.opt("enable_lifecycle").and_then(|item| item.flag()).unwrap_or(false);
-    // Known, so that it is refused for what it is: serving without the protection that was asked for would be worse.
-    if let Some(item) = section.opt("web_config_file") {
-        item.wrong("not supported yet by this version", "leave it out, and keep `listen` on a loopback address");
-    }
+    let web_config_file = section.opt("web_config_file").and_then(|item| folders.given(&item));
     section.finish();
-    (listen.unwrap_or(default), enable_lifecycle)
+    let default = SocketAddr::from(([127, 0, 0, 1], 17170));
+    let listen = if listen.is_empty() { vec![default] } else { listen };
+    Server { listen, web_config_file, enable_lifecycle }
+}
+
+/// Reads one address, or a list of them.
+fn addresses(item: &Item<'_>) -> Vec<SocketAddr> {
+    if !item.is_list() {
+        return item.text().and_then(|text| address(item, text)).into_iter().collect();
+    }
+    let texts = item.texts().unwrap_or_default();
+    if texts.is_empty() {
+        item.wrong("an empty list is no address", "leave it out for \"127.0.0.1:17170\"");
+    }
+    let mut listen = Vec::new();
+    for (item, text) in texts {
+        match address(&item, text) {
+            Some(address) if address.port() != 0 && listen.contains(&address) => {
+                item.wrong(format!("{text} is listed twice"), ());
+            }
+            found => listen.extend(found),
+        }
+    }
+    listen
+}
+
+fn address(item: &Item<'_>, text: &str) -> Option<SocketAddr> {
+    let address = text.parse().ok();
+    if address.is_none() {
+        let hint = match text.rsplit_once(':') {
+            Some(("", port)) => {
+                format!("write \"0.0.0.0:{port}\" for every address, \"127.0.0.1:{port}\" for this machine")
+            }
+            Some(("localhost", port)) => format!("write \"127.0.0.1:{port}\""),
+            _ => "for instance \"127.0.0.1:17170\"".to_owned(),
+        };
+        item.wrong(format!("{text:?} is no address and port"), hint);
+    }
+    address
 }
 
 /// Turns the paths of the file into absolute ones.
@@ -210,7 +244,8 @@ mod tests {
     fn what_is_not_said_has_the_documented_default() {
         let config = sound("[pipelines.sales.columns]\na = \"int64\"\n[pipelines.sales.rules]\nr = \"a > 0\"");
         assert_eq!(config.file, Path::new("/etc/forebay/forebay.toml"));
-        assert_eq!(config.listen.to_string(), "127.0.0.1:17170");
+        assert_eq!(config.listen, ["127.0.0.1:17170".parse().unwrap()]);
+        assert_eq!(config.web_config_file, None);
         assert!(!config.enable_lifecycle);
         assert_eq!(config.state, Path::new("/etc/forebay/data/state"));
         assert_eq!(config.drain, Duration::from_secs(30));
@@ -254,6 +289,15 @@ mod tests {
         assert_eq!(pipeline.input, Path::new("/etc/forebay/../drops/p"));
         assert_eq!(pipeline.output, Path::new("/etc/forebay/pool/out/p"));
         assert_eq!(config.state, Path::new("/etc/forebay/pool/state"));
+    }
+
+    #[test]
+    fn the_endpoint_may_have_several_addresses_and_a_web_config_beside_the_file() {
+        let config = sound(
+            "[server]\nlisten = [\"127.0.0.1:1\", \"[::1]:1\"]\nweb_config_file = \"web.yml\"\n[pipelines.p]\ncolumns.a = \"int64\"",
+        );
+        assert_eq!(config.listen, ["127.0.0.1:1".parse().unwrap(), "[::1]:1".parse().unwrap()]);
+        assert_eq!(config.web_config_file.unwrap(), Path::new("/etc/forebay/web.yml"));
     }
 
     #[test]

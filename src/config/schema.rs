@@ -113,9 +113,13 @@ fn server() -> Value {
         "The HTTP endpoint: status page, metrics, health.",
         &[],
         json!({
-            "listen": with_default(text("Address and port to listen on."), json!("127.0.0.1:17170")),
+            "listen": {
+                "description": "Address and port to listen on, or several.",
+                "anyOf": [{ "type": "string" }, { "type": "array", "items": { "type": "string" }, "minItems": 1, "uniqueItems": true }],
+                "default": "127.0.0.1:17170",
+            },
             "enable_lifecycle": flag(false, "Whether POST /-/reload is allowed. SIGHUP reloads in any case."),
-            "web_config_file": text("TLS and basic auth. Not supported yet by this version: refused if present."),
+            "web_config_file": text("TLS, basic auth, headers and a rate limit, in the format of Prometheus' exporter toolkit. Read again when it changes."),
         }),
     )
 }

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use crate::config::ConfigErrors;
+use crate::http::WebConfigError;
 use crate::ledger::LedgerError;
 use crate::publish::PublishError;
 use crate::storage::StorageError;
@@ -21,6 +22,9 @@ pub enum DaemonError {
         /// What the system said.
         cause: std::io::Error,
     },
+    /// The web config is not sound.
+    #[error("{0}")]
+    Web(#[from] WebConfigError),
     /// The process cannot have threads or signals.
     #[error("the daemon cannot start: {0}")]
     Runtime(std::io::Error),
@@ -51,7 +55,7 @@ impl DaemonError {
     #[must_use]
     pub const fn exit_code(&self) -> u8 {
         match self {
-            Self::Folders(_) => 2,
+            Self::Folders(_) | Self::Web(_) => 2,
             Self::Runtime(_)
             | Self::Listen { .. }
             | Self::Storage(_)

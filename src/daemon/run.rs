@@ -16,6 +16,9 @@ const BATCH: usize = 1_024;
 /// Shortest time between two reports of the backlog.
 const REPORT: Duration = Duration::from_millis(200);
 
+/// Time between two signs of life.
+const BEAT: Duration = Duration::from_secs(5);
+
 type Done = Result<Option<Event>, Fatal>;
 
 /// Drives the engine until it is drained.
@@ -26,7 +29,9 @@ pub(super) async fn drive(shared: Arc<Shared>, state: State, mut events: Inbox, 
         driver.apply(Event::Begin);
     }
     let mut batch = Vec::new();
+    let mut beat = tokio::time::interval(BEAT);
     while !life.draining().is_cancelled() {
+        driver.shared.telemetry.beat();
         let wake = driver.wake();
         tokio::select! {
             1.. = events.recv_many(&mut batch, BATCH) => {
@@ -34,6 +39,7 @@ pub(super) async fn drive(shared: Arc<Shared>, state: State, mut events: Inbox, 
             }
             Some(done) = driver.effects.join_next() => driver.take(done)?,
             () = sleep(wake) => driver.apply(Event::Tick),
+            _ = beat.tick() => {}
             () = life.draining().cancelled() => {}
         }
         driver.report();
@@ -119,11 +125,14 @@ impl Driver {
         let limit = tokio::time::sleep(self.shared.config.drain);
         tokio::pin!(limit);
         let mut told_to_stop = false;
+        let mut beat = tokio::time::interval(BEAT);
         while !self.state.is_drained() {
+            self.shared.telemetry.beat();
             self.report_at = Duration::ZERO;
             self.report();
             tokio::select! {
                 Some(done) = self.effects.join_next() => self.take(done)?,
+                _ = beat.tick() => {}
                 () = limit.as_mut() => {
                     if told_to_stop {
                         let files = self.state.in_flight();

@@ -40,8 +40,8 @@ pub(super) fn infos(config: &Config) -> Vec<PipelineInfo> {
 }
 
 /// Tells what starts here.
-pub(super) fn announce(config: &Config, telemetry: &Telemetry, clock: &dyn Clock, address: SocketAddr) {
-    telemetry.emit(Told::Starting { pipelines: config.pipelines.len(), listen: address });
+pub(super) fn announce(config: &Config, telemetry: &Telemetry, clock: &dyn Clock, listen: &[SocketAddr]) {
+    telemetry.emit(Told::Starting { pipelines: config.pipelines.len(), listen });
     telemetry.emit(Told::Limits { workers: config.workers, memory_budget: memory_budget(config) });
     telemetry.emit(Told::ConfigLoaded { at: clock.now(), ok: true, message: "" });
 }

@@ -16,12 +16,13 @@ use crate::publish::Manifest;
 pub struct LedgerView {
     reader: OnceLock<LedgerReader>,
     pipelines: Vec<String>,
+    config: String,
 }
 
 impl LedgerView {
     pub(super) fn new(config: &Config) -> Self {
         let pipelines = config.pipelines.iter().map(|pipeline| pipeline.name.clone()).collect();
-        Self { reader: OnceLock::new(), pipelines }
+        Self { reader: OnceLock::new(), pipelines, config: config.effective.clone() }
     }
 
     /// Opens the reader. The ledger must be there.
@@ -57,6 +58,10 @@ impl ReadView for LedgerView {
         }
         let rows = self.reader()?.files(&filter).map_err(|error| failed(&error))?;
         Ok(rows.into_iter().map(summary).collect())
+    }
+
+    fn config(&self) -> String {
+        self.config.clone()
     }
 
     fn file(&self, id: &FileId) -> Result<Option<Value>, ViewError> {

@@ -1,6 +1,7 @@
 //! The handlers for machines: text for Prometheus, JSON for the rest.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
@@ -14,7 +15,8 @@ use crate::job::{FileId, Outcome, Timestamp};
 use crate::telemetry::event::Event;
 use crate::telemetry::{BUILD, PipelineNow, Readiness};
 
-const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
+/// Without a sign of life for so long, the engine counts as stuck. It gives one every few seconds.
+const STUCK: Duration = Duration::from_mins(1);
 
 /// Why a request was not answered as asked.
 #[derive(Debug)]
@@ -40,12 +42,17 @@ pub(super) async fn ask<T: Send + 'static>(
     app: &App,
     question: impl FnOnce(&dyn ReadView) -> Result<T, ViewError> + Send + 'static,
 ) -> Result<T, Refusal> {
-    let view = Arc::clone(&app.view);
+    let (view, seat) = (Arc::clone(&app.view), Arc::clone(&app.questions).acquire_owned().await);
     let failed = |message: String| {
         app.telemetry.emit(Event::Error { component: "http", kind: "view", message: &message });
         Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, message)
     };
-    match tokio::task::spawn_blocking(move || question(&*view)).await {
+    let answer = move || {
+        // Held until the ledger has answered, also if nobody waits for it any more.
+        let _seat = seat;
+        question(&*view)
+    };
+    match tokio::task::spawn_blocking(answer).await {
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(ViewError::Refused(message))) => Err(Refusal::new(StatusCode::BAD_REQUEST, message)),
         Ok(Err(error @ ViewError::Failed(_))) => Err(failed(error.to_string())),
@@ -53,19 +60,15 @@ pub(super) async fn ask<T: Send + 'static>(
     }
 }
 
-pub(super) async fn metrics(State(app): State<App>) -> Response {
-    let telemetry = app.telemetry.clone();
-    match tokio::task::spawn_blocking(move || telemetry.render()).await {
-        Ok(text) => ([(header::CONTENT_TYPE, TEXT_FORMAT)], text).into_response(),
-        Err(panic) => {
-            app.telemetry.emit(Event::Error { component: "http", kind: "render", message: &panic.to_string() });
-            (StatusCode::INTERNAL_SERVER_ERROR, "500: the metrics could not be rendered\n").into_response()
+/// Healthy: this answers, and the engine was alive a moment ago. Before its first sign of life it is starting, not sick.
+pub(super) async fn healthy(State(app): State<App>) -> (StatusCode, String) {
+    match app.telemetry.since_beat() {
+        Some(silent) if silent > STUCK => {
+            let words = format!("503: the engine has given no sign of life for {} s\n", silent.as_secs());
+            (StatusCode::SERVICE_UNAVAILABLE, words)
         }
+        Some(_) | None => (StatusCode::OK, "forebay is healthy\n".to_owned()),
     }
-}
-
-pub(super) async fn healthy() -> &'static str {
-    "forebay is healthy\n"
 }
 
 pub(super) async fn ready(State(app): State<App>) -> (StatusCode, &'static str) {
@@ -93,6 +96,11 @@ pub(super) async fn reload(State(app): State<App>) -> (StatusCode, String) {
         Ok(words) => (StatusCode::OK, format!("{words}\n")),
         Err(words) => (StatusCode::INTERNAL_SERVER_ERROR, format!("500: {words}\n")),
     }
+}
+
+/// The configuration in force, every default filled in. It holds no secret: those stand in files it names.
+pub(super) async fn config(State(app): State<App>) -> Response {
+    ([(header::CONTENT_TYPE, "application/toml; charset=utf-8")], app.view.config()).into_response()
 }
 
 pub(super) async fn version() -> axum::Json<Value> {

@@ -1,4 +1,7 @@
-//! What every request passes: the `Host` check, headers that tell browsers to be careful, and the count.
+//! What every request passes: the door, headers that tell browsers to be careful, and the count.
+//!
+//! At the door: is the request meant for this machine, does it come from another site's page, does it come too often, and
+//! may it come at all. Cheap questions first, the password last.
 
 use std::net::IpAddr;
 
@@ -19,18 +22,46 @@ const HEADERS: [(HeaderName, &str); 4] = [
 
 /// Wraps every handler.
 pub(super) async fn guard(State(app): State<App>, request: Request, next: Next) -> Response {
-    let handler = handler(request.uri().path());
-    let mut response = if app.local_only && !names_this_machine(request.headers(), request.uri()) {
-        let words = "403: this endpoint is bound to loopback and answers only to localhost in the Host header\n";
-        (StatusCode::FORBIDDEN, words).into_response()
-    } else {
-        next.run(request).await
+    let (mut handler, mut more) = (handler(request.uri().path()), Vec::new());
+    let mut refused = not_for_us(&app, &request);
+    if let (None, Some(web)) = (&refused, &app.web) {
+        (more, refused) = web.admit(request.headers()).await;
+    }
+    let mut response = match refused {
+        Some(refusal) => {
+            handler = "door";
+            refusal
+        }
+        None => next.run(request).await,
     };
-    for (name, value) in HEADERS {
-        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    let ours = HEADERS.into_iter().map(|(name, value)| (name, HeaderValue::from_static(value)));
+    // The operator's come last: they win.
+    for (name, value) in ours.chain(more) {
+        response.headers_mut().insert(name, value);
     }
     app.telemetry.emit(Event::HttpRequest { handler, code: response.status().as_u16() });
     response
+}
+
+fn not_for_us(app: &App, request: &Request) -> Option<Response> {
+    let words = if app.local_only && !names_this_machine(request.headers(), request.uri()) {
+        "403: this endpoint is bound to loopback and answers only to localhost in the Host header\n"
+    } else if !request.method().is_safe() && comes_from_elsewhere(request.headers()) {
+        "403: another site's page may not do this\n"
+    } else {
+        return None;
+    };
+    Some((StatusCode::FORBIDDEN, words).into_response())
+}
+
+/// Returns whether a browser sends this for a page that is not ours. Tools send neither header.
+fn comes_from_elsewhere(headers: &HeaderMap) -> bool {
+    let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or_default());
+    match (text("sec-fetch-site"), text("origin")) {
+        (Some(site), _) => !["same-origin", "none"].contains(&site),
+        (None, Some(origin)) => origin.split_once("://").map(|(_, host)| host) != text("host"),
+        (None, None) => false,
+    }
 }
 
 /// Returns the label of the handler that answers `path`.
@@ -41,6 +72,7 @@ fn handler(path: &str) -> &'static str {
         "/-/healthy" | "/healthz" => "healthy",
         "/-/ready" | "/readyz" => "ready",
         "/-/reload" => "reload",
+        "/-/config" => "config",
         "/version" => "version",
         "/api/v1/status" => "status",
         "/api/v1/files" => "files",
@@ -93,10 +125,38 @@ mod tests {
     }
 
     #[test]
+    fn pages_of_other_sites_are_told_apart() {
+        let asked = |pairs: &[(&'static str, &'static str)]| {
+            let pairs = pairs
+                .iter()
+                .map(|(name, value)| (name.parse::<HeaderName>().unwrap(), HeaderValue::from_static(value)));
+            comes_from_elsewhere(&pairs.collect())
+        };
+        for ours in [
+            &[][..],
+            &[("host", "localhost:1")],
+            &[("host", "localhost:1"), ("origin", "http://localhost:1")],
+            &[("sec-fetch-site", "same-origin")],
+            &[("sec-fetch-site", "none")],
+        ] {
+            assert!(!asked(ours), "{ours:?}");
+        }
+        for theirs in [
+            &[("host", "localhost:1"), ("origin", "http://evil.example")][..],
+            &[("host", "localhost:1"), ("origin", "null")],
+            &[("host", "localhost:1"), ("origin", "http://localhost:2")],
+            &[("sec-fetch-site", "cross-site"), ("host", "localhost:1")],
+            &[("sec-fetch-site", "same-site")],
+        ] {
+            assert!(asked(theirs), "{theirs:?}");
+        }
+    }
+
+    #[test]
     fn every_handler_is_in_the_catalogue_and_paths_make_no_labels() {
-        let paths =
-            ["/", "/metrics", "/-/healthy", "/-/ready", "/-/reload", "/version", "/api/v1/status", "/api/v1/files"];
-        let labels: Vec<_> = paths.into_iter().chain(["/api/v1/files/x", "/etc/passwd"]).map(handler).collect();
+        let paths = ["/", "/metrics", "/-/healthy", "/-/ready", "/-/reload", "/-/config", "/version", "/api/v1/status"];
+        let more = ["/api/v1/files", "/api/v1/files/x", "/etc/passwd"];
+        let labels: Vec<_> = paths.into_iter().chain(more).map(handler).chain(["door"]).collect();
         for (known, _) in HANDLER_CODES {
             assert!(labels.contains(known), "{known}");
         }

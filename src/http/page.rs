@@ -33,7 +33,7 @@ fn page(readiness: Readiness, pipelines: &[PipelineNow], outcomes: &OutcomeCount
         "<header><h1>forebay</h1> <b class={class}>{state}</b> <small>{}</small>",
         env!("CARGO_PKG_VERSION")
     ));
-    body.put(format_args!("<nav><a href=/metrics>metrics</a> <a href=/api/v1/status>status</a> <a href=/api/v1/files>files</a> <a href=/version>version</a></nav></header>\n"));
+    body.put(format_args!("<nav><a href=/metrics>metrics</a> <a href=/api/v1/status>status</a> <a href=/api/v1/files>files</a> <a href=/-/config>config</a> <a href=/version>version</a></nav></header>\n"));
     pipeline_table(&mut body, pipelines, outcomes);
     file_table(&mut body, files);
     format!(

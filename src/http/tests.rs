@@ -1,5 +1,8 @@
 //! The endpoint over a real socket.
 
+mod metrics;
+mod tls;
+
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -7,6 +10,7 @@ use std::net::TcpStream;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::clock::ManualClock;
 use crate::job::{FileId, Outcome, RowCounts, Timestamp};
 use crate::telemetry::PipelineInfo;
 use crate::telemetry::event::Event;
@@ -14,7 +18,7 @@ use crate::telemetry::event::Event;
 const ID: &str = "01kah5zq8v3w";
 
 /// A ledger with one file.
-struct OneFile;
+pub(super) struct OneFile;
 
 impl ReadView for OneFile {
     fn outcomes(&self) -> Result<OutcomeCounts, ViewError> {
@@ -44,29 +48,38 @@ impl ReadView for OneFile {
         }])
     }
 
+    fn config(&self) -> String {
+        "listen = [\"127.0.0.1:1\"]\n".to_owned()
+    }
+
     fn file(&self, id: &FileId) -> Result<Option<Value>, ViewError> {
         Ok((id.as_str() == ID).then(|| json!({ "id": ID })))
     }
 }
 
 /// A running endpoint; dropped with its runtime.
-struct Endpoint {
+struct Running {
     runtime: tokio::runtime::Runtime,
-    address: SocketAddr,
+    address: std::net::SocketAddr,
     telemetry: Telemetry,
     stop: CancellationToken,
-    serving: tokio::task::JoinHandle<std::io::Result<()>>,
+    serving: tokio::task::JoinHandle<io::Result<()>>,
 }
 
-impl Endpoint {
+impl Running {
     fn start(reload: Option<mpsc::Sender<ReloadRequest>>) -> Self {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
-        let address = listener.local_addr().unwrap();
         let info = PipelineInfo { name: "taxi".to_owned(), rules: Vec::new(), freshness: None, latency: None };
-        let telemetry = Telemetry::new(&[info]);
+        Self::with(reload, Telemetry::new(&[info]), None)
+    }
+
+    fn with(reload: Option<mpsc::Sender<ReloadRequest>>, telemetry: Telemetry, web: Option<Arc<Web>>) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+        let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
-        let serving = runtime.spawn(serve(listener, telemetry.clone(), Arc::new(OneFile), reload, stop.clone()));
+        let view = Arc::new(OneFile);
+        let endpoint = Endpoint { telemetry: telemetry.clone(), view, reload, web };
+        let serving = runtime.spawn(serve(vec![listener], endpoint, stop.clone()));
         Self { runtime, address, telemetry, stop, serving }
     }
 
@@ -95,7 +108,7 @@ impl Endpoint {
 
 #[test]
 fn metrics_have_their_content_type_and_head_works() {
-    let endpoint = Endpoint::start(None);
+    let endpoint = Running::start(None);
     let (code, head, body) = endpoint.ask("GET", "/metrics");
     assert_eq!(code, 200);
     assert!(head.contains("\r\ncontent-type: text/plain; version=0.0.4; charset=utf-8\r\n"), "{head}");
@@ -109,7 +122,7 @@ fn metrics_have_their_content_type_and_head_works() {
 
 #[test]
 fn ready_follows_the_life_of_the_daemon() {
-    let endpoint = Endpoint::start(None);
+    let endpoint = Running::start(None);
     assert_eq!(endpoint.get("/-/healthy").0, 200);
     let (code, words) = endpoint.get("/-/ready");
     assert!(code == 503 && words.starts_with("starting"), "{code} {words}");
@@ -122,8 +135,33 @@ fn ready_follows_the_life_of_the_daemon() {
 }
 
 #[test]
+fn an_engine_without_a_sign_of_life_is_not_healthy() {
+    let clock = Arc::new(ManualClock::default());
+    let telemetry = Telemetry::with_clock(&[], Arc::clone(&clock) as _);
+    let endpoint = Running::with(None, telemetry, None);
+    let healthy = || endpoint.get("/-/healthy");
+    clock.advance(Duration::from_hours(1));
+    assert_eq!(healthy().0, 200, "a start may take its time");
+    endpoint.telemetry.beat();
+    clock.advance(Duration::from_mins(1));
+    assert_eq!((healthy().0, endpoint.get("/healthz").0), (200, 200));
+    clock.advance(Duration::from_secs(1));
+    assert_eq!(healthy(), (503, "503: the engine has given no sign of life for 61 s\n".to_owned()));
+    endpoint.telemetry.beat();
+    assert_eq!(healthy().0, 200);
+}
+
+#[test]
+fn the_config_in_force_is_shown() {
+    let endpoint = Running::start(None);
+    let (code, head, body) = endpoint.ask("GET", "/-/config");
+    assert!(code == 200 && head.contains("\r\ncontent-type: application/toml; charset=utf-8\r\n"), "{head}");
+    assert_eq!(body, "listen = [\"127.0.0.1:1\"]\n");
+}
+
+#[test]
 fn unknown_paths_and_wrong_methods_are_told_apart() {
-    let endpoint = Endpoint::start(None);
+    let endpoint = Running::start(None);
     for path in ["/nothing", "/metrics/", "/api/v1/", "/api/v1/files/a/b"] {
         assert_eq!(endpoint.get(path).0, 404, "{path}");
     }
@@ -132,10 +170,14 @@ fn unknown_paths_and_wrong_methods_are_told_apart() {
         ("DELETE", "/", "get"),
         ("GET", "/-/reload", "post"),
         ("PUT", "/api/v1/files", "get"),
+        ("POST", "/-/config", "get"),
+        ("DELETE", "/-/healthy", "get"),
     ] {
         let (code, head, _) = endpoint.ask(method, path);
         assert_eq!(code, 405, "{method} {path}");
-        assert!(head.lines().any(|line| line.starts_with("allow:") && line.contains(allowed)), "{head}");
+        let allow = head.lines().find_map(|line| line.strip_prefix("allow: ")).unwrap();
+        let all = if allowed == "get" { ["get", "head"] } else { ["post", "put"] };
+        assert_eq!(allow.split(',').collect::<Vec<_>>(), all, "{method} {path}");
     }
     let (_, metrics) = endpoint.get("/metrics");
     assert!(metrics.contains("forebay_http_requests_total{handler=\"other\",code=\"404\"} 4\n"), "{metrics}");
@@ -144,7 +186,7 @@ fn unknown_paths_and_wrong_methods_are_told_apart() {
 
 #[test]
 fn the_api_speaks_json_also_when_it_refuses() {
-    let endpoint = Endpoint::start(None);
+    let endpoint = Running::start(None);
     let json = |path: &str| -> (u16, Value) {
         let (code, body) = endpoint.get(path);
         (code, serde_json::from_str(&body).unwrap_or_else(|error| panic!("{path}: {error}: {body}")))
@@ -177,7 +219,7 @@ fn the_api_speaks_json_also_when_it_refuses() {
 
 #[test]
 fn the_status_page_needs_no_script() {
-    let endpoint = Endpoint::start(None);
+    let endpoint = Running::start(None);
     let (code, head, body) = endpoint.ask("GET", "/");
     assert!(code == 200 && head.contains("content-type: text/html"), "{head}");
     assert!(body.contains("a&lt;b.csv") && body.contains("succeeded 4") && !body.contains("<script"), "{body}");
@@ -185,7 +227,7 @@ fn the_status_page_needs_no_script() {
 
 #[test]
 fn a_name_that_is_not_this_machines_is_refused() {
-    let endpoint = Endpoint::start(None);
+    let endpoint = Running::start(None);
     for request in [
         "GET /metrics HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n",
         "GET http://evil.example/metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
@@ -193,15 +235,18 @@ fn a_name_that_is_not_this_machines_is_refused() {
         let (head, body) = endpoint.raw(request);
         assert!(head.starts_with("http/1.1 403") && !body.contains("forebay_"), "{head}");
     }
+    let post = "POST /-/reload HTTP/1.1\r\nHost: localhost\r\nOrigin: http://evil.example\r\nConnection: close\r\n\r\n";
+    let (head, body) = endpoint.raw(post);
+    assert!(head.starts_with("http/1.1 403") && body.contains("another site"), "{head} {body}");
     let (head, _) = endpoint.raw("GET /metrics HTTP/1.0\r\n\r\n");
     assert!(head.starts_with("http/1.0 200"), "{head}");
 }
 
 #[test]
 fn reload_is_refused_unless_enabled_and_then_tells_what_came_of_it() {
-    assert_eq!(Endpoint::start(None).ask("POST", "/-/reload").0, 403);
+    assert_eq!(Running::start(None).ask("POST", "/-/reload").0, 403);
     let (requests, mut received) = mpsc::channel::<ReloadRequest>(1);
-    let endpoint = Endpoint::start(Some(requests));
+    let endpoint = Running::start(Some(requests));
     endpoint.runtime.spawn(async move {
         for outcome in [Ok("config reloaded".to_owned()), Err("line 3: no".to_owned())] {
             received.recv().await.unwrap().send(outcome).unwrap();
@@ -216,7 +261,7 @@ fn reload_is_refused_unless_enabled_and_then_tells_what_came_of_it() {
 
 #[test]
 fn a_stop_ends_the_server_even_with_a_silent_client() {
-    let endpoint = Endpoint::start(None);
+    let endpoint = Running::start(None);
     let silent = TcpStream::connect(endpoint.address).unwrap();
     assert_eq!(endpoint.get("/-/healthy").0, 200);
     endpoint.stop.cancel();
@@ -237,8 +282,9 @@ fn losing_the_listener_is_an_error() {
     let fake = std::net::TcpListener::from(std::os::fd::OwnedFd::from(connected));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let ended = runtime.block_on(async {
-        let listener = tokio::net::TcpListener::from_std(fake).unwrap();
-        let served = serve(listener, Telemetry::new(&[]), Arc::new(OneFile), None, CancellationToken::new());
+        let listener = TcpListener::from_std(fake).unwrap();
+        let endpoint = Endpoint { telemetry: Telemetry::new(&[]), view: Arc::new(OneFile), reload: None, web: None };
+        let served = serve(vec![listener], endpoint, CancellationToken::new());
         tokio::time::timeout(Duration::from_secs(20), served).await
     });
     assert!(ended.expect("the server ends").is_err());

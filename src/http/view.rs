@@ -28,6 +28,9 @@ pub trait ReadView: Send + Sync + 'static {
     /// Returns the files that fit, last arrival first.
     fn files(&self, filter: &FileFilter) -> Result<Vec<FileSummary>, ViewError>;
 
+    /// Returns the configuration in force as TOML, without secrets. Does not block.
+    fn config(&self) -> String;
+
     /// Returns a file's whole story as `forebay explain --json` tells it; `None` if the ledger does not know it.
     fn file(&self, id: &FileId) -> Result<Option<serde_json::Value>, ViewError>;
 }

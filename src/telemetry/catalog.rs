@@ -41,8 +41,10 @@ impl Kind {
 /// The upper bounds of a histogram's buckets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ladder {
-    /// 5 ms to an hour.
+    /// 5 ms to an hour: how long a file takes for those who wait for it. Fine enough for an objective.
     Seconds,
+    /// The same span in coarser steps: parts of a file's time, of which there are many series.
+    Parts,
     /// 1 KiB to 64 GiB.
     Bytes,
     /// 1 to 1e9.
@@ -51,7 +53,7 @@ pub enum Ladder {
 
 impl Ladder {
     /// Every ladder.
-    pub const ALL: &'static [Self] = &[Self::Seconds, Self::Bytes, Self::Rows];
+    pub const ALL: &'static [Self] = &[Self::Seconds, Self::Parts, Self::Bytes, Self::Rows];
 
     /// Returns the bounds, ascending, without `+Inf`.
     #[must_use]
@@ -61,6 +63,7 @@ impl Ladder {
                 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0,
                 3600.0,
             ],
+            Self::Parts => &[0.005, 0.025, 0.1, 0.5, 2.5, 10.0, 30.0, 120.0, 600.0, 3600.0],
             Self::Bytes => &[
                 1024.0,
                 4096.0,
@@ -232,13 +235,13 @@ catalogue! {
     /// 1 for every pipeline of the config.
     PipelineInfo: "forebay_pipeline_info", Gauge, [PIPELINE], Zero, Appended;
     /// Start of the last attempt to the outcome.
-    FileDuration: "forebay_file_duration_seconds", Histogram(Seconds), [PIPELINE, OUTCOME], Zero, Daemon;
+    FileDuration: "forebay_file_duration_seconds", Histogram(Parts), [PIPELINE, OUTCOME], Zero, Daemon;
     /// Arrival to the start of the first attempt.
     FileWait: "forebay_file_wait_seconds", Histogram(Seconds), [PIPELINE], Zero, Daemon;
     /// Arrival to published; published files only.
     FileLatency: "forebay_file_latency_seconds", Histogram(Seconds), [PIPELINE], Zero, Daemon;
     /// Busy time of a stage for one file, over all threads.
-    StageDuration: "forebay_stage_duration_seconds", Histogram(Seconds), [PIPELINE, STAGE], Zero, Daemon;
+    StageDuration: "forebay_stage_duration_seconds", Histogram(Parts), [PIPELINE, STAGE], Zero, Daemon;
     /// Records read of published files.
     RowsRead: "forebay_rows_read_total", Counter, [PIPELINE], Zero, Daemon;
     /// Clean rows of published files.
@@ -296,7 +299,7 @@ catalogue! {
     /// Size of the ledger database.
     LedgerSize: "forebay_ledger_size_bytes", Gauge, [], Zero, Daemon;
     /// Time of ledger operations.
-    LedgerDuration: "forebay_ledger_operation_duration_seconds", Histogram(Seconds), [LEDGER_OPS], Zero, Daemon;
+    LedgerDuration: "forebay_ledger_operation_duration_seconds", Histogram(Parts), [LEDGER_OPS], Zero, Daemon;
     /// Ledger operations that failed.
     LedgerErrors: "forebay_ledger_errors_total", Counter, [LEDGER_OPS], Zero, Daemon;
     /// Bytes free for forebay on the volume.
@@ -370,7 +373,7 @@ mod tests {
             assert!(!metric.help().contains(['\\', '\n']), "{}", metric.name);
             if let Kind::Histogram(ladder) = metric.kind {
                 let unit = match ladder {
-                    Ladder::Seconds => "_seconds",
+                    Ladder::Seconds | Ladder::Parts => "_seconds",
                     Ladder::Bytes => "_bytes",
                     Ladder::Rows => "_rows",
                 };

@@ -15,8 +15,15 @@ pub enum Event<'a> {
     Starting {
         /// Pipelines in the config.
         pipelines: usize,
-        /// The HTTP address.
+        /// The HTTP addresses.
+        listen: &'a [std::net::SocketAddr],
+    },
+    /// The endpoint can be reached from other machines, and something is missing that should protect it there.
+    Exposed {
+        /// The address.
         listen: std::net::SocketAddr,
+        /// What is missing.
+        missing: &'static str,
     },
     /// What the daemon may use, known once the config is resolved.
     Limits {

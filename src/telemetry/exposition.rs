@@ -1,16 +1,110 @@
-//! The text format: families sorted by name, series sorted, whatever order they come in.
+//! The exposition: what the recorder and we ourselves know, as families of series, sorted whatever order they come in.
+//!
+//! One [`Exposition`] is one moment. It can be written in both formats and cut down to some families, and says the same in
+//! each: see [`text`] and [`openmetrics`].
 
-use std::collections::BTreeMap;
+mod openmetrics;
+mod text;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{Display, Write as _};
 
 use super::catalog::Name;
+use super::exemplars::Exemplar;
+use crate::job::Timestamp;
 
-/// One family: its two comment lines and its series. A series of a histogram is several lines.
+/// The formats `/metrics` is told in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// Prometheus text, 0.0.4.
+    Text,
+    /// OpenMetrics 1.0, with exemplars and creation times.
+    OpenMetrics,
+}
+
+impl Format {
+    /// Every format.
+    pub const ALL: &'static [Self] = &[Self::Text, Self::OpenMetrics];
+
+    /// Returns its media type, as `Content-Type` has it.
+    #[must_use]
+    pub const fn content_type(self) -> &'static str {
+        match self {
+            Self::Text => "text/plain; version=0.0.4; charset=utf-8",
+            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        }
+    }
+}
+
+/// Everything there is to tell, as it was at one moment.
+#[derive(Debug, Default)]
+pub struct Exposition {
+    pub(super) page: Page,
+    pub(super) exemplars: Exemplars,
+    pub(super) born: Born,
+}
+
+/// The last exemplars by metric, labels and bucket.
+pub(super) type Exemplars = BTreeMap<&'static str, BTreeMap<String, Vec<Option<Exemplar>>>>;
+
+impl Exposition {
+    /// Writes it down. With `names`, only families of these names: as the text format spells them, or OpenMetrics does.
+    #[must_use]
+    pub fn write(&self, format: Format, names: &BTreeSet<String>) -> String {
+        let wanted = |name: &&String| {
+            names.is_empty()
+                || names.contains(*name)
+                || name.strip_suffix("_total").is_some_and(|base| names.contains(base))
+        };
+        let families = self.page.families.iter().filter(|(name, _)| wanted(name));
+        match format {
+            Format::Text => text::write(families),
+            Format::OpenMetrics => openmetrics::write(families, &self.exemplars, &self.born),
+        }
+    }
+}
+
+/// When series were created: what OpenMetrics tells as `_created`.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Born {
+    /// The telemetry itself, and with it every series that is no pipeline's.
+    pub(super) daemon: Timestamp,
+    /// Pipelines, whose series come with the config that names them.
+    pub(super) pipelines: BTreeMap<String, Timestamp>,
+    /// The process, whose CPU time counts from there; in seconds.
+    pub(super) process: Option<f64>,
+}
+
+impl Born {
+    /// Returns when the series of `family` with these labels began to count, in seconds since the epoch.
+    fn of(&self, family: &str, labels: &str) -> f64 {
+        if family.starts_with("process_")
+            && let Some(start) = self.process
+        {
+            return start;
+        }
+        let pipeline = labels.strip_prefix("{pipeline=\"").and_then(|rest| rest.split('"').next());
+        pipeline.and_then(|name| self.pipelines.get(name)).unwrap_or(&self.daemon).as_seconds()
+    }
+}
+
+/// One family.
 #[derive(Debug, Default, Clone)]
 struct Family {
-    comments: String,
+    help: String,
+    /// The word of its `# TYPE` line.
+    kind: String,
     /// By the label set, so that a series is there once.
-    series: BTreeMap<String, String>,
+    series: BTreeMap<String, Series>,
+}
+
+/// The values of one series, as text: nothing is computed with them here.
+#[derive(Debug, Clone)]
+enum Series {
+    /// A counter or a gauge.
+    Value(String),
+    /// A histogram: cumulated counts by upper bound.
+    Buckets { counts: Vec<(String, String)>, sum: String, count: String },
 }
 
 /// A page under construction.
@@ -26,19 +120,16 @@ impl Page {
         for block in text.split("\n\n") {
             let mut family = Family::default();
             let mut name = "";
-            let mut lines = String::new();
+            let mut histogram = Buckets::default();
             for line in block.lines().filter(|line| !line.is_empty()) {
-                if let Some(comment) = line.strip_prefix("# ") {
-                    name = comment.split(' ').nth(1).unwrap_or_default();
-                    push_line(&mut family.comments, line);
-                    continue;
-                }
-                push_line(&mut lines, line);
-                let sample = line.rsplit_once(' ').map_or(line, |(sample, _)| sample);
-                let (metric, labels) = sample.split_once('{').unwrap_or((sample, ""));
-                // A histogram's series ends with its count; elsewhere every line is a series.
-                if metric == name || metric.strip_prefix(name) == Some("_count") {
-                    family.series.insert(labels.to_owned(), std::mem::take(&mut lines));
+                if let Some(help) = line.strip_prefix("# HELP ") {
+                    let (named, help) = help.split_once(' ').unwrap_or((help, ""));
+                    (name, family.help) = (named, help.to_owned());
+                } else if let Some(kind) = line.strip_prefix("# TYPE ") {
+                    let (named, kind) = kind.split_once(' ').unwrap_or((kind, ""));
+                    (name, family.kind) = (named, kind.to_owned());
+                } else if let Some((labels, series)) = histogram.take(name, line) {
+                    family.series.insert(labels, series);
                 }
             }
             if !name.is_empty() {
@@ -52,39 +143,72 @@ impl Page {
     pub(super) fn add(&mut self, name: Name, values: &[&str], value: impl Display) {
         let metric = name.metric();
         let family = self.families.entry(metric.name.to_owned()).or_insert_with(|| Family {
-            comments: format!(
-                "# HELP {} {}\n# TYPE {} {}\n",
-                metric.name,
-                metric.help(),
-                metric.name,
-                metric.kind.as_str()
-            ),
+            help: metric.help().to_owned(),
+            kind: metric.kind.as_str().to_owned(),
             series: BTreeMap::new(),
         });
-        let labels: Vec<String> = metric
-            .labels
-            .iter()
-            .zip(values)
-            .map(|(label, value)| format!("{}=\"{}\"", label.name, escape(value)))
-            .collect();
-        let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
-        let line = format!("{}{labels} {value}\n", metric.name);
-        family.series.insert(labels, line);
+        family.series.insert(labels(name, values), Series::Value(value.to_string()));
     }
 
     /// Returns the text, format 0.0.4.
     pub(super) fn text(&self) -> String {
-        let mut text = String::new();
-        for family in self.families.values() {
-            text.push_str(&family.comments);
-            text.extend(family.series.values().map(String::as_str));
-        }
-        text
+        text::write(self.families.iter())
     }
 }
 
-fn push_line(text: &mut String, line: &str) {
-    text.push_str(line);
+/// The lines of one series on their way; a histogram's ends with its count.
+#[derive(Debug, Default)]
+struct Buckets {
+    counts: Vec<(String, String)>,
+    sum: String,
+}
+
+impl Buckets {
+    /// Takes a line of the family `name`. Returns its series once that is whole, by its labels.
+    fn take(&mut self, name: &str, line: &str) -> Option<(String, Series)> {
+        let (sample, value) = line.rsplit_once(' ')?;
+        let (metric, labels) = match sample.find('{') {
+            Some(at) => sample.split_at(at),
+            None => (sample, ""),
+        };
+        match metric.strip_prefix(name)? {
+            "_bucket" => {
+                let bound = labels.rsplit_once("le=\"")?.1.trim_end_matches("\"}");
+                self.counts.push((bound.to_owned(), value.to_owned()));
+                None
+            }
+            "_sum" => {
+                value.clone_into(&mut self.sum);
+                None
+            }
+            "_count" => {
+                let Self { counts, sum } = std::mem::take(self);
+                Some((labels.to_owned(), Series::Buckets { counts, sum, count: value.to_owned() }))
+            }
+            _ => Some((labels.to_owned(), Series::Value(value.to_owned()))),
+        }
+    }
+}
+
+/// Returns the label set of a series, in braces; empty without labels.
+pub(super) fn labels(name: Name, values: &[&str]) -> String {
+    let pairs = name.metric().labels.iter().zip(values);
+    let labels: Vec<String> = pairs.map(|(label, value)| format!("{}=\"{}\"", label.name, escape(value))).collect();
+    if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) }
+}
+
+/// Returns the label set with one more label at its end.
+fn with_label(labels: &str, name: &str, value: &str) -> String {
+    match labels.strip_suffix('}') {
+        Some(open) => format!("{open},{name}=\"{value}\"}}"),
+        None => format!("{{{name}=\"{value}\"}}"),
+    }
+}
+
+/// Writes one line. Writing to a string cannot fail.
+fn line(text: &mut String, line: std::fmt::Arguments<'_>) {
+    let written = text.write_fmt(line);
+    debug_assert!(written.is_ok(), "writing to a string cannot fail");
     text.push('\n');
 }
 
@@ -108,30 +232,4 @@ fn escape(value: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn families_and_series_come_out_sorted_and_histograms_stay_whole() {
-        let text = "# HELP b_seconds B.\n# TYPE b_seconds histogram\n\
-                    b_seconds_bucket{p=\"y\",le=\"1\"} 0\nb_seconds_bucket{p=\"y\",le=\"+Inf\"} 1\nb_seconds_sum{p=\"y\"} 2\nb_seconds_count{p=\"y\"} 1\n\
-                    b_seconds_bucket{p=\"x\",le=\"1\"} 0\nb_seconds_bucket{p=\"x\",le=\"+Inf\"} 0\nb_seconds_sum{p=\"x\"} 0\nb_seconds_count{p=\"x\"} 0\n\n\
-                    # HELP a_total A.\n# TYPE a_total counter\na_total{p=\"z\"} 3\na_total{p=\"x\"} 1\n\n";
-        let mut page = Page::parse(text);
-        page.add(Name::Ready, &[], 1);
-        let expected = "# HELP a_total A.\n# TYPE a_total counter\na_total{p=\"x\"} 1\na_total{p=\"z\"} 3\n\
-                        # HELP b_seconds B.\n# TYPE b_seconds histogram\n\
-                        b_seconds_bucket{p=\"x\",le=\"1\"} 0\nb_seconds_bucket{p=\"x\",le=\"+Inf\"} 0\nb_seconds_sum{p=\"x\"} 0\nb_seconds_count{p=\"x\"} 0\n\
-                        b_seconds_bucket{p=\"y\",le=\"1\"} 0\nb_seconds_bucket{p=\"y\",le=\"+Inf\"} 1\nb_seconds_sum{p=\"y\"} 2\nb_seconds_count{p=\"y\"} 1\n";
-        let shown = page.text();
-        assert!(shown.starts_with(expected), "{shown}");
-        assert!(shown.ends_with("# TYPE forebay_ready gauge\nforebay_ready 1\n"), "{shown}");
-    }
-
-    #[test]
-    fn label_values_are_escaped() {
-        let mut page = Page::default();
-        page.add(Name::PipelineInfo, &["a\\b\"c\nd"], 1);
-        assert!(page.text().contains("{pipeline=\"a\\\\b\\\"c\\nd\"} 1\n"), "{}", page.text());
-    }
-}
+mod tests;

@@ -8,7 +8,7 @@ use metrics::Counter;
 use super::PipelineInfo;
 use super::catalog::{ERROR_KINDS, HANDLER_CODES, Name};
 use super::now::PipelineNow;
-use super::registry::{Late, Level, PerWord, Registry, Samples};
+use super::registry::{Late, Level, PerWord, Registry, Samples, Traced};
 use crate::job::Stage;
 
 /// The handles of one pipeline.
@@ -26,9 +26,9 @@ pub(super) struct PipelineHandles {
     pub(super) last_completion: Late,
     pub(super) last_failure: Late,
     pub(super) last_arrival: Late,
-    pub(super) duration: PerWord<Samples>,
-    pub(super) wait: Samples,
-    pub(super) latency: Samples,
+    pub(super) duration: PerWord<Traced>,
+    pub(super) wait: Traced,
+    pub(super) latency: Traced,
     pub(super) stages: PerWord<Samples>,
     pub(super) stage_peaks: Vec<(Stage, Late)>,
     pub(super) rows_read: Counter,
@@ -77,9 +77,9 @@ impl PipelineHandles {
             last_completion: late(Name::LastCompletion),
             last_failure: late(Name::LastFailure),
             last_arrival: late(Name::LastArrival),
-            duration: registry.per_word(Name::FileDuration, &of, Registry::histogram),
-            wait: samples(Name::FileWait),
-            latency: samples(Name::FileLatency),
+            duration: registry.per_word(Name::FileDuration, &of, Registry::traced),
+            wait: registry.traced(Name::FileWait, &of),
+            latency: registry.traced(Name::FileLatency, &of),
             stages: registry.per_word(Name::StageDuration, &of, Registry::histogram),
             stage_peaks: Stage::ALL.iter().map(stage_peak).collect(),
             rows_read: counter(Name::RowsRead),

@@ -13,7 +13,11 @@ use crate::job::{JobReport, Outcome, QuarantineReason, RowCounts};
 pub(super) fn tell(event: &Event<'_>) {
     match *event {
         Event::Starting { pipelines, listen } => {
-            info!(version = env!("CARGO_PKG_VERSION"), pipelines, listen = %listen, "starting");
+            let listen: Vec<String> = listen.iter().map(ToString::to_string).collect();
+            info!(version = env!("CARGO_PKG_VERSION"), pipelines, listen = listen.join(","), "starting");
+        }
+        Event::Exposed { listen, missing } => {
+            warn!(%listen, missing, "other machines can reach this address; see server.web_config_file");
         }
         Event::Limits { workers, memory_budget } => debug!(workers, memory_budget, "limits"),
         Event::Ready => info!("ready"),

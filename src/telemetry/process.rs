@@ -81,6 +81,11 @@ impl Sampler {
         Self { system, started }
     }
 
+    /// Returns when the process started, in seconds since the epoch.
+    pub(super) const fn started(&self) -> Option<u64> {
+        self.started
+    }
+
     /// Adds what can be read now.
     pub(super) fn add_to(&mut self, page: &mut Page) {
         if let Some((system, pid)) = &mut self.system {

@@ -9,7 +9,7 @@ use metrics::Counter;
 use super::catalog::Name;
 use super::event::Event;
 use super::handles::{DaemonHandles, PipelineHandles, pair};
-use super::registry::{Late, PerWord, Samples, number};
+use super::registry::{Late, PerWord, Samples, Whose, number};
 use super::{Inner, Readiness};
 use crate::job::{DriftKind, JobReport, Outcome, Progress, Timestamp};
 
@@ -19,7 +19,7 @@ impl Inner {
     pub(super) fn record(&self, event: &Event<'_>) {
         let daemon = &self.daemon;
         match *event {
-            Event::Starting { .. } | Event::Stopped => {}
+            Event::Starting { .. } | Event::Exposed { .. } | Event::Stopped => {}
             Event::Limits { workers, memory_budget } => {
                 daemon.workers.set_count(u64::try_from(workers).unwrap_or(u64::MAX));
                 if let Some(bytes) = memory_budget {
@@ -35,9 +35,9 @@ impl Inner {
             }),
             Event::FileIgnored { kind, .. } => self.error("discover", kind),
             Event::FileClaimed { pipeline, bytes, .. } => self.with(pipeline, |of| of.file_size.add_count(bytes)),
-            Event::FileStarted { pipeline, attempt, wait, .. } => self.with(pipeline, |of| {
+            Event::FileStarted { pipeline, id, trace_id, attempt, wait, .. } => self.with(pipeline, |of| {
                 if attempt <= 1 {
-                    of.wait.add(wait.as_secs_f64());
+                    of.wait.add(wait.as_secs_f64(), &Whose { trace_id, id, at: self.clock.now() });
                 }
             }),
             Event::FileProgress { pipeline, progress } => {
@@ -46,21 +46,35 @@ impl Inner {
             Event::FileRetried { pipeline, reason, .. } => {
                 self.with(pipeline, |of| one(&of.retries, reason.as_str()));
             }
-            Event::FileFinished { pipeline, outcome, at, duration, latency, report, rows_quarantined, .. } => {
+            Event::FileFinished {
+                pipeline,
+                id,
+                trace_id,
+                outcome,
+                at,
+                duration,
+                latency,
+                report,
+                rows_quarantined,
+                ..
+            } => {
+                let trace = Whose { trace_id, id, at };
                 // Shared among emitters, exclusive for a scrape: no scrape sees half of a file.
                 let _whole = self.commit.read().unwrap_or_else(PoisonError::into_inner);
                 self.with(pipeline, |of| {
                     ended(of, outcome, at);
-                    sample(&of.duration, outcome.as_str(), duration.as_secs_f64());
+                    if let Some(traced) = of.duration.get(outcome.as_str()) {
+                        traced.add(duration.as_secs_f64(), &trace);
+                    }
                     if let Some(report) = report {
                         worked(of, report);
                     }
                     match (outcome, report) {
                         (Outcome::Succeeded, Some(report)) => {
-                            of.latency.add(latency.as_secs_f64());
+                            of.latency.add(latency.as_secs_f64(), &trace);
                             published(of, report);
                         }
-                        (Outcome::Succeeded, None) => of.latency.add(latency.as_secs_f64()),
+                        (Outcome::Succeeded, None) => of.latency.add(latency.as_secs_f64(), &trace),
                         (Outcome::Quarantined | Outcome::Failed, _) => {
                             of.rows_quarantined.increment(rows_quarantined);
                         }

@@ -8,8 +8,10 @@ const HEAD: &str = "# Metrics
 
 <!-- Written by `forebay print metrics` from src/telemetry/catalog.rs. Do not edit: a test compares. -->
 
-Every metric forebay exports, and nothing else. `/metrics` speaks the Prometheus text format 0.0.4. Scrape every 15 to 60
-seconds.
+Every metric forebay exports, and nothing else. `/metrics` speaks the Prometheus text format 0.0.4 and, to those who ask for
+it, OpenMetrics 1.0: there counters and histograms also tell when they were created, and the buckets of
+`forebay_file_latency_seconds`, `forebay_file_wait_seconds` and `forebay_file_duration_seconds` carry the last file that fell
+into them as an exemplar with `trace_id` and `file_id`. Scrape every 15 to 60 seconds.
 
 Counters and histograms exist at 0 for every label value from the first scrape, so `increase()` sees the first event.
 Metrics marked *once known* are absent until there is a true value: guard joins with `pipeline_info`.

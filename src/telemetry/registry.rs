@@ -1,11 +1,15 @@
 //! The recorder behind the catalogue, and handles that refuse what would spoil a series.
 
-use std::sync::{Arc, OnceLock};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use metrics::{Counter, Gauge, Histogram, Key, Label, Metadata, Recorder as _};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
 use super::catalog::{Kind, Name, Scope, Values};
+use super::exemplars::{Exemplar, Seen};
+use super::exposition::{Exemplars, labels};
+use crate::job::{FileId, Timestamp};
 
 const METADATA: Metadata<'static> = Metadata::new("forebay", metrics::Level::INFO, None);
 
@@ -13,6 +17,8 @@ const METADATA: Metadata<'static> = Metadata::new("forebay", metrics::Level::INF
 pub(super) struct Registry {
     recorder: PrometheusRecorder,
     handle: PrometheusHandle,
+    /// What the traced histograms have seen, by labels.
+    traced: Mutex<BTreeMap<(Name, String), Arc<Seen>>>,
 }
 
 impl Registry {
@@ -42,7 +48,7 @@ impl Registry {
             }
         }
         let handle = recorder.handle();
-        Self { recorder, handle }
+        Self { recorder, handle, traced: Mutex::default() }
     }
 
     /// Returns the text of all series, in the recorder's order.
@@ -68,6 +74,26 @@ impl Registry {
     /// Returns the histogram of `name` with these label values, made empty if it is new.
     pub(super) fn histogram(&self, name: Name, values: &[&str]) -> Samples {
         Samples(self.recorder.register_histogram(&key(name, values), &METADATA))
+    }
+
+    /// Returns the histogram of `name` with these label values, with its exemplars; both are made empty if they are new.
+    pub(super) fn traced(&self, name: Name, values: &[&str]) -> Traced {
+        let bounds = match name.metric().kind {
+            Kind::Histogram(ladder) => ladder.bounds(),
+            Kind::Counter | Kind::Gauge => &[],
+        };
+        let mut traced = self.traced.lock().unwrap_or_else(PoisonError::into_inner);
+        let seen = traced.entry((name, labels(name, values))).or_insert_with(|| Arc::new(Seen::new(bounds)));
+        Traced { samples: self.histogram(name, values), seen: Arc::clone(seen) }
+    }
+
+    /// Returns the last exemplars of every traced histogram.
+    pub(super) fn exemplars(&self) -> Exemplars {
+        let mut exemplars = Exemplars::new();
+        for ((name, labels), seen) in self.traced.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            exemplars.entry(name.metric().name).or_default().insert(labels.clone(), seen.last());
+        }
+        exemplars
     }
 
     /// Makes one handle per word of the last label of `name`; `before` are the values of the labels before it.
@@ -143,6 +169,30 @@ impl Samples {
     pub(super) fn add_count(&self, count: u64) {
         self.add(number(count));
     }
+}
+
+/// A histogram that remembers the last file of each bucket.
+pub(super) struct Traced {
+    samples: Samples,
+    seen: Arc<Seen>,
+}
+
+impl Traced {
+    /// Takes the sample of one file.
+    pub(super) fn add(&self, value: f64, of: &Whose<'_>) {
+        self.samples.add(value);
+        if let Some(exemplar) = Exemplar::new(of.trace_id, of.id, value, of.at) {
+            self.seen.put(exemplar);
+        }
+    }
+}
+
+/// Whose sample it is.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Whose<'a> {
+    pub(super) trace_id: &'a str,
+    pub(super) id: &'a FileId,
+    pub(super) at: Timestamp,
 }
 
 /// A gauge that does not exist before its value is known.

@@ -2,13 +2,13 @@
 
 #![expect(clippy::float_cmp, reason = "counts are whole numbers, exact in f64")]
 
-use std::collections::BTreeSet;
+mod formats;
 
 use super::catalog::{Born, Kind, Label, Scope, Values};
 use super::*;
 use crate::job::{
     CrashCause, DiscoverySource, DriftKind, FileId, InputFacts, JobReport, Outcome, Progress, QuarantineReason,
-    RejectReason, RetryReason, RowCounts, StageCost, Timestamp,
+    RejectReason, RetryReason, RowCounts, StageCost,
 };
 
 const AT: Timestamp = Timestamp(1_800_000_000_000_000_000);
@@ -81,7 +81,9 @@ fn finish(telemetry: &Telemetry, outcome: Outcome, report: Option<&JobReport>) {
 fn a_busy_day(telemetry: &Telemetry) {
     let id = FileId::parse("01kah5zq8v3w").unwrap();
     let (pipeline, name, wait, took) = ("taxi", "x.csv", Duration::from_secs(3), Duration::from_millis(1));
-    telemetry.emit(Event::Starting { pipelines: 2, listen: "127.0.0.1:17170".parse().unwrap() });
+    let listen = "0.0.0.0:17170".parse().unwrap();
+    telemetry.emit(Event::Starting { pipelines: 2, listen: &[listen] });
+    telemetry.emit(Event::Exposed { listen, missing: "" });
     telemetry.emit(Event::Limits { workers: 2, memory_budget: Some(1 << 30) });
     telemetry.emit(Event::Draining { cause: "SIGTERM" });
     telemetry.emit(Event::FileDiscovered { pipeline, name, bytes: 100, source: DiscoverySource::Scan, at: AT });

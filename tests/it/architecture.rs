@@ -56,6 +56,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "config",
             "csv",
             "daemon",
+            // The web config is `http`'s; `check` and `print scrape-config` ask whether it is sound.
+            "http",
             "job",
             "ledger",
             "lifecycle",

@@ -1,18 +1,24 @@
 //! The harness: the real program, in folders of its own, watched from outside.
 
+mod certificates;
 mod cli;
 mod daemon;
 mod data;
+mod exposition;
 mod parquet;
 mod project;
+mod prometheus;
 mod python;
 mod scrape;
 
+pub(crate) use certificates::{CLIENT, write_certificates};
 pub(crate) use cli::Cli;
 pub(crate) use daemon::Daemon;
 pub(crate) use data::{shared_data, tool};
+pub(crate) use exposition::{Exposition, Family};
 pub(crate) use parquet::{read_parquet, rejects};
 pub(crate) use project::{Project, Published, files_under, published_under};
+pub(crate) use prometheus::Prometheus;
 pub(crate) use python::python;
 pub(crate) use scrape::Scrape;
 

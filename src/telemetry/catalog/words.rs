@@ -43,7 +43,7 @@ pub const ERROR_KINDS: &[(&str, &[&str])] = &[
     ("ledger", &["open", "claim", "attempt", "stage", "publish", "finish", "query", "checkpoint", "other"]),
     ("publish", &["claim", "begin", "publish", "archive", "quarantine", "recover", "other"]),
     ("storage", &["io", "disk_full", "other"]),
-    ("http", &["accept", "view", "render", "other"]),
+    ("http", &["accept", "web_config", "view", "render", "other"]),
     ("worker", &["panic", "other"]),
     ("config", &["reload", "other"]),
     ("telemetry", &["unknown_word"]),
@@ -57,16 +57,19 @@ pub(super) const COMPONENTS: [Label; 2] = [
 
 /// Handlers of the HTTP server, and the status codes each may answer with.
 pub const HANDLER_CODES: &[(&str, &[&str])] = &[
-    ("index", &["200", "403", "405", "500"]),
-    ("metrics", &["200", "403", "405", "500"]),
-    ("healthy", &["200", "403", "405"]),
-    ("ready", &["200", "403", "405", "503"]),
+    ("index", &["200", "405", "500"]),
+    ("metrics", &["200", "405", "500", "503"]),
+    ("healthy", &["200", "405", "503"]),
+    ("ready", &["200", "405", "503"]),
     ("reload", &["200", "403", "405", "500"]),
-    ("status", &["200", "403", "405", "500"]),
-    ("files", &["200", "400", "403", "405", "500"]),
-    ("file", &["200", "400", "403", "404", "405", "500"]),
-    ("version", &["200", "403", "405"]),
-    ("other", &["403", "404"]),
+    ("config", &["200", "405"]),
+    ("status", &["200", "405", "500"]),
+    ("files", &["200", "400", "405", "500"]),
+    ("file", &["200", "400", "404", "405", "500"]),
+    ("version", &["200", "405"]),
+    ("other", &["404"]),
+    // Refused at the door, whatever was asked for: no credentials, another machine's name, too many requests.
+    ("door", &["401", "403", "429"]),
 ];
 
 /// The handler.

@@ -12,7 +12,8 @@ use super::{Project, Scrape, wait_for};
 pub(crate) struct Daemon {
     child: Child,
     log: std::path::PathBuf,
-    address: String,
+    /// Where it listens.
+    addresses: Vec<String>,
 }
 
 /// An answer over HTTP.
@@ -60,12 +61,12 @@ impl Daemon {
         let log = project.path(format!("daemon-{number}.log"));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(&log).unwrap());
         let child = command.spawn().expect("the daemon starts");
-        let mut daemon = Self { child, log, address: String::new() };
-        daemon.address = wait_for("the daemon to listen", || {
+        let mut daemon = Self { child, log, addresses: Vec::new() };
+        daemon.addresses = wait_for("the daemon to listen", || {
             if let Some(status) = daemon.child.try_wait().unwrap() {
                 panic!("the daemon ended with {status} before it listened:\n{}", daemon.log());
             }
-            daemon.log().lines().find_map(address)
+            daemon.log().lines().find_map(addresses)
         });
         daemon
     }
@@ -80,20 +81,41 @@ impl Daemon {
         self.child.id()
     }
 
+    /// Returns every address it listens on.
+    pub(crate) fn addresses(&self) -> Vec<String> {
+        self.addresses.clone()
+    }
+
+    /// Returns the first address it listens on.
+    pub(crate) fn address(&self) -> &str {
+        &self.addresses[0]
+    }
+
     /// Asks for a path.
     #[track_caller]
     pub(crate) fn get(&self, path: &str) -> Answer {
-        self.try_get(path).unwrap_or_else(|error| panic!("GET {path}: {error}\n{}", self.log()))
+        self.get_with(path, &[])
+    }
+
+    /// Asks for a path with these headers.
+    #[track_caller]
+    pub(crate) fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
+        self.ask(path, headers).unwrap_or_else(|error| panic!("GET {path}: {error}\n{}", self.log()))
     }
 
     /// Asks for a path, and may find nobody there.
     pub(crate) fn try_get(&self, path: &str) -> Result<Answer, ureq::Error> {
+        self.ask(path, &[])
+    }
+
+    fn ask(&self, path: &str, headers: &[(&str, &str)]) -> Result<Answer, ureq::Error> {
         let agent: ureq::Agent = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .timeout_global(Some(std::time::Duration::from_secs(20)))
             .build()
             .into();
-        let mut answer = agent.get(format!("http://{}{path}", self.address)).call()?;
+        let request = agent.get(format!("http://{}{path}", self.address()));
+        let mut answer = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value)).call()?;
         let content_type =
             answer.headers().get("content-type").and_then(|value| value.to_str().ok()).unwrap_or_default();
         Ok(Answer {
@@ -153,8 +175,8 @@ impl Drop for Daemon {
 }
 
 /// Finds the address in a JSON log line: the value of `listen`.
-fn address(line: &str) -> Option<String> {
+fn addresses(line: &str) -> Option<Vec<String>> {
     let line: serde_json::Value = serde_json::from_str(line).ok()?;
     let listen = line.get("listen").or_else(|| line.get("fields")?.get("listen"))?.as_str()?;
-    (!listen.ends_with(":0")).then(|| listen.to_owned())
+    (!listen.ends_with(":0")).then(|| listen.split(',').map(str::to_owned).collect())
 }
