@@ -50,15 +50,21 @@ impl Server {
     /// Answers on `listener` until the stop, then finishes the answers in progress. Fails if the listener is lost.
     pub(super) async fn serve(self, listener: TcpListener) -> io::Result<()> {
         let mut connections = JoinSet::new();
-        loop {
-            tokio::select! {
-                () = self.stop.cancelled() => break,
-                accepted = self.accept(&listener) => {
-                    let (stream, seat) = accepted?;
-                    connections.spawn(self.clone().converse(stream, seat));
+        {
+            // One future over the rounds: dropped half way, it would drop a client that waits for a seat.
+            let accept = self.accept(&listener);
+            tokio::pin!(accept);
+            loop {
+                tokio::select! {
+                    () = self.stop.cancelled() => break,
+                    accepted = accept.as_mut() => {
+                        let (stream, seat) = accepted?;
+                        connections.spawn(self.clone().converse(stream, seat));
+                        accept.set(self.accept(&listener));
+                    }
+                    // Only to forget those that have ended.
+                    Some(_) = connections.join_next() => {}
                 }
-                // Only to forget those that have ended.
-                Some(_) = connections.join_next() => {}
             }
         }
         drop(listener);
