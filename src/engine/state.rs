@@ -113,10 +113,16 @@ pub struct State {
     jitter: fastrand::Rng,
     life: Life,
     told_first_scans: bool,
-    told_disk_wait: bool,
+    waits: Waits,
+    told_waits: Waits,
+}
+
+/// What work waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Waits {
+    disk: bool,
     /// A file waits for memory, and with it all that would start after it.
-    memory_wait: bool,
-    told_memory_wait: bool,
+    memory: bool,
 }
 
 impl State {
@@ -145,9 +151,8 @@ impl State {
             jitter: fastrand::Rng::with_seed(seed),
             life: Life::Before,
             told_first_scans: false,
-            told_disk_wait: false,
-            memory_wait: false,
-            told_memory_wait: false,
+            waits: Waits::default(),
+            told_waits: Waits::default(),
         }
     }
 
@@ -159,12 +164,13 @@ impl State {
             self.fire(now, &mut out);
             self.schedule(now, &mut out);
         }
-        let waits = self.lanes.values().any(|lane| lane.disk.is_active());
-        if std::mem::replace(&mut self.told_disk_wait, waits) != waits {
-            out.push(Action::Tell(Tell::DiskWait { active: waits }));
+        self.waits.disk = self.lanes.values().any(|lane| lane.disk.is_active());
+        let told = std::mem::replace(&mut self.told_waits, self.waits);
+        if told.disk != self.waits.disk {
+            out.push(Action::Tell(Tell::DiskWait { active: self.waits.disk }));
         }
-        if std::mem::replace(&mut self.told_memory_wait, self.memory_wait) != self.memory_wait {
-            out.push(Action::Tell(Tell::MemoryWait { active: self.memory_wait }));
+        if told.memory != self.waits.memory {
+            out.push(Action::Tell(Tell::MemoryWait { active: self.waits.memory }));
         }
         out
     }
@@ -350,7 +356,7 @@ impl State {
     /// Starts and claims as much as the limits allow.
     fn schedule(&mut self, now: Now, out: &mut Vec<Action>) {
         let Limits { workers, ahead, .. } = self.limits;
-        self.memory_wait = false;
+        self.waits.memory = false;
         while self.works.working() < workers && self.works.in_flight() < workers + ahead {
             let may = |pipeline: &Arc<str>, lane: &Lane| {
                 self.works.startable(pipeline) > 0 && lane.disk.allows(now.monotonic)
@@ -361,7 +367,7 @@ impl State {
                 && self.works.working() > 0
             {
                 // Whose turn it is waits, and nobody overtakes it: small files would for ever.
-                self.memory_wait = true;
+                self.waits.memory = true;
                 break;
             }
             self.start_turn = Some(Arc::clone(&pipeline));
@@ -443,7 +449,8 @@ impl State {
     /// A claimed file waits for its turn.
     fn take_in(&mut self, pipeline: Arc<str>, name: Name, claimed: &Claimed, now: Now) {
         if self.works.get(&claimed.id).is_none() {
-            self.works.insert(claimed.id.clone(), Work::new(pipeline, name, claimed));
+            let not_before = now.monotonic + claimed.delay;
+            self.works.insert(claimed.id.clone(), Work::new(pipeline, name, claimed, not_before));
             self.wake_after(&claimed.id, now, claimed.delay);
         }
     }

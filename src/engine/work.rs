@@ -47,7 +47,8 @@ pub(super) enum Step {
 }
 
 impl Work {
-    pub(super) fn new(pipeline: Arc<str>, name: Name, claimed: &Claimed) -> Self {
+    /// Returns a file that may start from `not_before` on.
+    pub(super) fn new(pipeline: Arc<str>, name: Name, claimed: &Claimed, not_before: Duration) -> Self {
         Self {
             pipeline,
             name,
@@ -58,7 +59,7 @@ impl Work {
             too_little: 0,
             reserved: 0,
             unconcluded: None,
-            phase: Phase::Waiting { not_before: Duration::ZERO },
+            phase: Phase::Waiting { not_before },
         }
     }
 
@@ -111,10 +112,9 @@ impl Works {
         self.all.values().filter(move |work| &*work.pipeline == pipeline)
     }
 
-    /// Puts a file in, ready to start. An id that is known already is left as it is.
+    /// Puts a file in, to be woken. An id that is known already is left as it is.
     pub(super) fn insert(&mut self, id: FileId, work: Work) {
         if !self.all.contains_key(&id) {
-            self.startable.entry(Arc::clone(&work.pipeline)).or_default().insert((work.arrived_at, id.clone()));
             *self.count.entry(Arc::clone(&work.pipeline)).or_default() += 1;
             self.all.insert(id, work);
         }

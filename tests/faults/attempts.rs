@@ -61,7 +61,6 @@ fn attempts() {
 /// The wait before the next attempt is in the ledger, so a restart must not cut it short: a daemon that is started again and
 /// again would spend all attempts at once.
 #[test]
-#[ignore = "fails: the engine starts a recovered file at once, whatever its delay (State::take_in, Works::insert)"]
 fn a_restart_does_not_cut_the_wait_short() {
     let site = Site::new(Setting { workers: 1, settle: "10ms", scan_interval: "300ms" });
     fs::create_dir_all(site.output().join(".forebay")).unwrap();

@@ -167,6 +167,19 @@ impl Daemon {
         }
     }
 
+    /// Kills one of its workers, if it has one at the moment.
+    pub(crate) fn kill_a_worker(&self, rng: &mut fastrand::Rng) {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.child.id())).into_iter().flatten().flatten();
+        let children = tasks.map(|task| fs::read_to_string(task.path().join("children")).unwrap_or_default());
+        let children = children.collect::<Vec<_>>().join(" ");
+        let workers: Vec<_> =
+            children.split_whitespace().filter_map(|pid| pid.parse().ok()).filter_map(Pid::from_raw).collect();
+        if let Some(worker) = rng.choice(workers) {
+            // It may have ended this very moment.
+            kill_process(worker, Signal::KILL).ok();
+        }
+    }
+
     /// Asks it to stop and returns how it ended.
     #[track_caller]
     pub(crate) fn stop(&mut self) -> ExitStatus {

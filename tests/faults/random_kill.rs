@@ -61,3 +61,31 @@ fn kill_once(site: &Site, rng: &mut fastrand::Rng, when: &str) {
     daemon.kill();
     oracle::demand(&oracle::at_any_moment(site), when);
 }
+
+/// The same for the workers of one daemon: each that dies costs an attempt of one file at most.
+#[test]
+fn random_worker_kill() {
+    let kills = count("KILLS", 25, 1_000);
+    let (mut rng, seed) = random();
+    let (mut files, mut killed) = (0, 0);
+    while killed < kills {
+        let round = (kills - killed).min(ROUND);
+        let site = Arc::new(Site::new(Setting::default()));
+        let producer = Producer::start(&site, Feed::new(rng.fork()));
+        let mut daemon = Daemon::start(&site);
+        for kill in 0..round {
+            std::thread::sleep(Duration::from_millis(rng.u64(..120)));
+            let when = format!("worker kill {} (seed {seed})", killed + kill);
+            let ended = daemon.ended();
+            assert!(ended.is_none(), "{when}: the daemon ended with {ended:?}:\n{}", daemon.log());
+            daemon.kill_a_worker(&mut rng);
+        }
+        killed += round;
+        producer.stop();
+        drop(daemon);
+        oracle::recover(&site, &format!("after {killed} kills of workers (seed {seed})"));
+        files += site.dropped().len();
+    }
+    let text = format!("{kills} kills of workers, {files} files, 0 lost, 0 doubled, 0 human actions (seed {seed})");
+    figures("random_worker_kill", &text);
+}
