@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, ffi};
 
 use super::{DATABASE, LedgerError};
 use crate::storage::{Disk, Storage as _};
@@ -35,7 +35,7 @@ pub(super) fn open_or_create(dir: &Path) -> Result<Connection, LedgerError> {
         Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)
             .map_err(|err| unreadable(&path, &err))?;
     check(&connection, &path)?;
-    prepare(&connection).map_err(|err| unreadable(&path, &err))?;
+    prepare(&connection).map_err(|cause| LedgerError::sql("open", cause))?;
     Ok(connection)
 }
 
@@ -73,7 +73,13 @@ fn create(disk: &Disk, dir: &Path, path: &Path) -> Result<(), LedgerError> {
 fn prepare(connection: &Connection) -> rusqlite::Result<()> {
     connection.busy_timeout(BUSY)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
-    connection.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))?;
+    // A switch that fails is no error to SQLite: it goes on with a rollback journal, in which readers and writer block
+    // each other.
+    let mode: String = connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))?;
+    if mode != "wal" {
+        let told = format!("the write-ahead log cannot be used, the journal mode stays '{mode}'");
+        return Err(rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_CANTOPEN), Some(told)));
+    }
     // FULL: a commit is on the disk when it returns. NORMAL loses the last ones in a power cut.
     connection.pragma_update(None, "synchronous", "full")?;
     connection.pragma_update(None, "foreign_keys", true)?;
@@ -108,4 +114,16 @@ fn version(connection: &Connection, path: &Path) -> Result<i64, LedgerError> {
 
 fn unreadable(path: &Path, err: &rusqlite::Error) -> LedgerError {
     LedgerError::Unreadable { path: path.to_owned(), detail: err.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ledger_without_its_write_ahead_log_is_refused() {
+        // A database in memory has none, and SQLite says so without an error.
+        let err = prepare(&Connection::open_in_memory().unwrap()).unwrap_err();
+        assert!(err.to_string().contains("write-ahead log"), "{err}");
+    }
 }

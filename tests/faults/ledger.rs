@@ -40,12 +40,16 @@ pub(crate) fn arrivals(state: &Path) -> Vec<Arrival> {
         )?;
         statement.query_map((), arrival)?.collect()
     };
-    match read() {
-        Ok(arrivals) => arrivals,
-        // Its very first change is under way: only a writer can take that back.
-        Err(error) if error.sqlite_error_code() == Some(ErrorCode::ReadOnly) => Vec::new(),
-        Err(error) => panic!("{}: {error}", state.display()),
-    }
+    let answer = match read() {
+        // A change in a rollback journal is under way: only a writer can take it back, as the daemon would.
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::ReadOnly) => roll_back(state).and_then(|()| read()),
+        answer => answer,
+    };
+    answer.unwrap_or_else(|error| panic!("{}: {error}", state.display()))
+}
+
+fn roll_back(state: &Path) -> rusqlite::Result<()> {
+    Connection::open(state.join("ledger.db"))?.query_row("SELECT COUNT(*) FROM files", (), |_| Ok(()))
 }
 
 fn arrival(row: &Row<'_>) -> rusqlite::Result<Arrival> {
