@@ -11,7 +11,7 @@ from polars_job import schema, typed
 
 
 def main(csv: str) -> None:
-    print(typed(pl.scan_csv(csv, schema=schema())).collect(engine="streaming").height)
+    print(typed(pl.scan_csv(csv, schema=schema(datetime=pl.String))).collect(engine="streaming").height)
 
 
 if __name__ == "__main__":
