@@ -25,6 +25,7 @@ class Daemon:
             free.bind(("127.0.0.1", 0))
             self.address = f"127.0.0.1:{free.getsockname()[1]}"
         self.folder = folder
+        self.peak = 0
         self.inbox = folder / "data" / "in" / "taxi"
         self.output = folder / "data" / "out" / "taxi"
         self.log = folder / "log.json"
@@ -74,6 +75,7 @@ class Daemon:
         """Waits until `condition` is true, and stops if the daemon ends or nothing happens for too long."""
         end = time.monotonic() + PATIENCE
         while not condition():
+            self.look()
             if self.process.poll() is not None:
                 sys.exit(f"waited for {what}, but the daemon ended with {self.process.returncode}:\n{self.tail()}")
             if time.monotonic() > end:
@@ -83,12 +85,32 @@ class Daemon:
     def tail(self) -> str:
         return "\n".join(self.log.read_text().splitlines()[-20:])
 
+    def workers(self) -> list[int]:
+        """Returns the processes it has started."""
+        tasks = Path(f"/proc/{self.process.pid}/task").glob("*/children")
+        return [int(pid) for children in tasks for pid in children.read_text().split()]
+
     def cpu(self) -> float:
-        """Returns the CPU seconds it has used."""
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        """Returns the CPU seconds it and its workers have used, also those that are gone."""
+
+        def ticks(pid: int, fields: slice) -> int:
+            return sum(map(int, Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[fields]))
+
+        own = ticks(self.process.pid, slice(11, 15))
+        return (own + sum(ticks(pid, slice(11, 13)) for pid in self.workers())) / os.sysconf("SC_CLK_TCK")
+
+    def look(self) -> None:
+        """Takes note of the memory that it and its workers have needed until now."""
+        peaks = []
+        for pid in [self.process.pid, *self.workers()]:
+            try:
+                status = Path(f"/proc/{pid}/status").read_text()
+            except FileNotFoundError:
+                continue
+            peaks.append(int(re.search(r"VmHWM:\s+(\d+)", status)[1]) * 1024)
+        self.peak = max(self.peak, sum(peaks))
 
     def peak_rss(self) -> int:
-        """Returns the highest resident memory it had, in bytes."""
-        status = Path(f"/proc/{self.process.pid}/status").read_text()
-        return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) * 1024
+        """Returns the sum of the peaks of the daemon and its workers, at the moment it was highest: never too little."""
+        self.look()
+        return self.peak
