@@ -26,14 +26,58 @@ enum What {
     ConfigSchema,
     /// A scrape config for Prometheus that fits the configuration.
     ScrapeConfig,
+    /// Recording and alerting rules for Prometheus.
+    Rules(RulesArgs),
+    /// An Alertmanager configuration to start from.
+    Alertmanager,
+}
+
+/// What the rules name that only their user knows.
+#[derive(Debug, Args)]
+struct RulesArgs {
+    /// The job forebay is scraped as.
+    #[arg(long, value_name = "JOB", default_value = JOB, value_parser = plain)]
+    job: String,
+    /// Where the runbooks are to be read.
+    #[arg(long, value_name = "URL", default_value = RUNBOOKS, value_parser = plain)]
+    runbooks: String,
+    /// The Grafana that has the dashboards.
+    #[arg(long, value_name = "URL", default_value = GRAFANA, value_parser = plain)]
+    grafana: String,
+}
+
+const JOB: &str = "forebay";
+const RUNBOOKS: &str = "https://forebay.example.com/docs/runbooks";
+const GRAFANA: &str = "https://grafana.example.com";
+
+/// The shipped files, which are what is printed when nothing is asked for.
+const RULES: &str = include_str!("../../alerts/forebay.rules.yml");
+const ALERTMANAGER: &str = include_str!("../../alerts/alertmanager.yml");
+
+/// Takes what can stand in YAML and PromQL as it is.
+fn plain(text: &str) -> Result<String, String> {
+    let may = |letter: char| letter.is_ascii_alphanumeric() || "-_./:~%@".contains(letter);
+    if text.is_empty() || !text.chars().all(may) {
+        return Err("letters, digits and - _ . / : ~ % @ are possible".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+fn rules(args: &RulesArgs) -> String {
+    RULES
+        .replace(&format!("job=\"{JOB}\""), &format!("job=\"{}\"", args.job))
+        .replace(RUNBOOKS, args.runbooks.trim_end_matches('/'))
+        .replace(GRAFANA, args.grafana.trim_end_matches('/'))
 }
 
 pub(super) fn print(global: &Global, args: &PrintArgs, console: &Console) -> Result<Exit, Failure> {
-    let text = match args.what {
+    let text = match &args.what {
         What::Metrics => reference::markdown(),
         What::SeriesBudget => budget::markdown(),
         What::ConfigSchema => config::json_schema().clone(),
         What::ScrapeConfig => scrape_config(&shared::config(global)?)?,
+        What::Rules(args) => rules(args),
+        What::Alertmanager => ALERTMANAGER.to_owned(),
     };
     console.result(text.trim_end());
     Ok(Exit::Done)

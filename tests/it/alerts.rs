@@ -261,3 +261,16 @@ fn of_one_trouble_only_the_cause_is_told() {
     });
     assert_eq!(inhibited, expected, "held back, and should not be");
 }
+
+#[test]
+fn the_program_prints_what_is_shipped_and_for_another_job_what_is_asked_for() {
+    let print = |args: &[&str]| Cli::at(Path::new(ROOT)).arg("print").args(args).run();
+    assert_eq!(print(&["rules"]).expect_code(0).stdout, read(RULES));
+    assert_eq!(print(&["alertmanager"]).expect_code(0).stdout, read("alerts/alertmanager.yml"));
+    let other = ["rules", "--job", "feeds", "--runbooks", "https://wiki/r/", "--grafana", "https://graphs"];
+    let other = print(&other).expect_code(0).stdout;
+    assert!(other.contains("job=\"feeds\"") && !other.contains("job=\"forebay\""));
+    assert!(other.contains("https://wiki/r/ForebayDown.md") && other.contains("https://graphs/"));
+    assert!(!other.contains("example.com"), "every address can be replaced");
+    print(&["rules", "--job", "a\"b"]).expect_code(2);
+}
