@@ -12,6 +12,7 @@
 mod action;
 mod disk;
 mod disposition;
+mod gather;
 mod inbox;
 mod memory;
 mod state;

@@ -113,6 +113,7 @@ impl Publisher {
 
     /// Makes a settled file ours. See [`admit::claim`].
     pub fn claim(&self, pipeline: &Pipeline, found: &Found) -> Result<Claim, PublishError> {
+        let _company = self.storage.join();
         Ok(admit::claim(&*self.storage, &self.ledger, pipeline, found)?)
     }
 
@@ -132,7 +133,8 @@ impl Publisher {
         let staging = names::staging(&pipeline.output, &row.id, row.starts);
         self.storage.make_dirs(&names::staging_root(&pipeline.output))?;
         self.storage.remove_tree(&staging)?;
-        self.storage.make_dir(&staging)?;
+        // Until it is published nobody minds if it is lost.
+        self.storage.make_scratch_dir(&staging)?;
         Ok(Begun::Job(Job {
             name: row.display_name(),
             id: row.id,
@@ -160,6 +162,7 @@ impl Publisher {
 
     /// Publishes what a job staged, steps 5 to 11; or archives the input as a duplicate if its content is there already.
     pub fn publish(&self, pipeline: &Pipeline, job: &Job, report: &JobReport) -> Result<Finished, PublishError> {
+        let _company = self.storage.join();
         self.still_the_same(job)?;
         let content = &*planted::identity(&job.name, &report.input.blake3);
         if let Some(original) = self.ledger.published_as(&job.pipeline, content)? {

@@ -22,15 +22,25 @@ pub(crate) mod failing;
 mod together;
 
 pub use disk::Disk;
+pub use together::Company;
 
 /// The few operations on files and directories that the durable path is made of.
 pub trait Storage: Send + Sync {
+    /// Tells that the caller is on the durable path until he drops the answer: he may share syncs with those who are on
+    /// it with him, and waits for them a little.
+    fn join(&self) -> Company<'_> {
+        Company::ALONE
+    }
+
     /// Makes `dir` and whatever of its ancestors is missing, and syncs the parent of every directory it made. For
     /// directories that several files share.
     fn make_dirs(&self, dir: &Path) -> Result<(), StorageError>;
 
     /// Makes one directory that belongs to one file only; its parent must be there and is synced.
     fn make_dir(&self, dir: &Path) -> Result<(), StorageError>;
+
+    /// Makes one directory whose content may be lost until its parent is synced; it must not be there.
+    fn make_scratch_dir(&self, dir: &Path) -> Result<(), StorageError>;
 
     /// Writes `bytes` as the file `path`, all or nothing: a dot-name beside it, synced, renamed over, directory synced.
     fn write_file(&self, path: &Path, bytes: &[u8]) -> Result<(), StorageError>;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::disk::DiskWait;
+use super::gather::Gathering;
 use super::inbox::{Inbox, Wants};
 use super::memory::Learned;
 use super::work::{Phase, Step, Work, Works};
@@ -76,11 +77,15 @@ enum Timer {
     Work(FileId),
     /// The disk wait of some pipeline is over: schedule.
     Disk,
+    /// Staged files have waited for company long enough.
+    Publish,
 }
 
 #[derive(Debug, Clone)]
 struct Lane {
     inbox: Inbox,
+    /// Its store of claimed files is being filled up.
+    filling: bool,
     disk: DiskWait,
     memory: Learned,
     /// When the scan under way, or the last one, began.
@@ -109,6 +114,7 @@ pub struct State {
     start_turn: Option<Arc<str>>,
     claim_turn: Option<Arc<str>>,
     works: Works,
+    gathering: Gathering,
     timers: BTreeSet<(Duration, Timer)>,
     jitter: fastrand::Rng,
     life: Life,
@@ -132,6 +138,7 @@ impl State {
         let lane = |rules: Rules| {
             let lane = Lane {
                 inbox: Inbox::new(rules.clone()),
+                filling: true,
                 disk: DiskWait::default(),
                 memory: Learned::default(),
                 scan_began: None,
@@ -147,6 +154,7 @@ impl State {
             start_turn: None,
             claim_turn: None,
             works: Works::default(),
+            gathering: Gathering::default(),
             timers: BTreeSet::new(),
             jitter: fastrand::Rng::with_seed(seed),
             life: Life::Before,
@@ -164,6 +172,7 @@ impl State {
             self.fire(now, &mut out);
             self.schedule(now, &mut out);
         }
+        self.publish(now, &mut out);
         self.waits.disk = self.lanes.values().any(|lane| lane.disk.is_active());
         let told = std::mem::replace(&mut self.told_waits, self.waits);
         if told.disk != self.waits.disk {
@@ -261,7 +270,7 @@ impl State {
                 self.take_in(pipeline, name, &claimed, now);
             }
             Event::ClaimDone { pipeline, name, result } => self.claim_done(pipeline, name, result, now, out),
-            Event::Processed { id, peak_memory } => self.processed(id, peak_memory, out),
+            Event::Processed { id, peak_memory } => self.processed(id, peak_memory, now),
             Event::Finished { id } => self.finished(&id, now, out),
             Event::Failed { id, error } => self.failed(id, error, now, out),
             Event::Concluded { id, held } => self.concluded(&id, held, now, out),
@@ -331,7 +340,7 @@ impl State {
                 Some((_, Timer::Candidate(pipeline, name))) => names.entry(pipeline).or_default().push(name),
                 Some((_, Timer::Scan(pipeline))) => self.scan(pipeline, now, out),
                 Some((_, Timer::Work(id))) => self.works.wake(&id, now.monotonic),
-                Some((_, Timer::Disk)) | None => {}
+                Some((_, Timer::Disk | Timer::Publish)) | None => {}
             }
         }
         for (pipeline, names) in names {
@@ -380,12 +389,18 @@ impl State {
                 Some(disposition) => Action::Conclude { id, disposition },
             });
         }
+        // Claimed in company, too: half the store is used up first.
+        for (pipeline, lane) in &mut self.lanes {
+            let on_hand = self.works.startable(pipeline) + lane.inbox.claiming();
+            lane.filling = on_hand <= workers + ahead / 2 || (lane.filling && on_hand < workers + ahead);
+        }
         loop {
             let may = |pipeline: &Arc<str>, lane: &Lane| {
                 let claimed = self.works.count(pipeline) + lane.inbox.claiming();
                 let on_hand = self.works.startable(pipeline) + lane.inbox.claiming();
                 let room = if lane.disk.is_active() { claimed == 0 } else { claimed < MAX_CLAIMED };
-                room && on_hand < workers + ahead && lane.inbox.has_ready() && lane.disk.allows(now.monotonic)
+                let room = room && lane.filling && on_hand < workers + ahead;
+                room && lane.inbox.has_ready() && lane.disk.allows(now.monotonic)
             };
             let Some(pipeline) = next_turn(&self.lanes, self.claim_turn.as_ref(), may) else { break };
             self.claim_turn = Some(Arc::clone(&pipeline));
@@ -464,7 +479,7 @@ impl State {
         until.saturating_sub(now.monotonic)
     }
 
-    fn processed(&mut self, id: FileId, peak_memory: u64, out: &mut Vec<Action>) {
+    fn processed(&mut self, id: FileId, peak_memory: u64, now: Now) {
         let Some(work) = self.works.running(&id) else { return };
         if !matches!(work.phase, Phase::Running { step: Step::Working, .. }) {
             return;
@@ -473,7 +488,15 @@ impl State {
             lane.memory.learn(work.bytes, peak_memory);
         }
         self.works.step(&id, Step::Publishing);
-        out.push(Action::Publish { id });
+        let until = self.gathering.add(id, now.monotonic);
+        self.timers.insert((until, Timer::Publish));
+    }
+
+    /// Publishes what is staged once nothing is gained by waiting for more.
+    fn publish(&mut self, now: Now, out: &mut Vec<Action>) {
+        let nobody_comes = self.works.working() == 0 || self.life == Life::Draining;
+        let together = self.gathering.publish(now.monotonic, self.limits.ahead.div_ceil(2), nobody_comes);
+        out.extend(together.into_iter().map(|id| Action::Publish { id }));
     }
 
     fn finished(&mut self, id: &FileId, now: Now, out: &mut Vec<Action>) {

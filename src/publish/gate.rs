@@ -80,8 +80,9 @@ pub(super) fn make_durable(
         storage.sync_dir(&dir)?;
     }
     let text = manifest.text().map_err(|err| PublishError::Gate { message: err.to_string() })?;
-    // This syncs the staging directory too; its own entry was synced when it was made.
+    // This syncs the staging directory too; its own entry comes last.
     storage.write_file(&staging.join(MANIFEST), &text)?;
+    storage.sync_dir(staging.parent().unwrap_or(staging))?;
     Ok(blake3::hash(&text).to_hex().to_string())
 }
 

@@ -11,7 +11,7 @@ use std::sync::{Mutex, PoisonError};
 use rustix::fs::{AtFlags, OFlags, RenameFlags};
 use rustix::io::Errno;
 
-use super::together::Together;
+use super::together::{Company, Together};
 use super::{Entry, Operation, Storage, StorageError, entry_of};
 use crate::planted::{self, Bug};
 
@@ -42,6 +42,10 @@ impl Disk {
 }
 
 impl Storage for Disk {
+    fn join(&self) -> Company<'_> {
+        self.together.join()
+    }
+
     fn make_dirs(&self, dir: &Path) -> Result<(), StorageError> {
         let _guard = self.making.lock().unwrap_or_else(PoisonError::into_inner);
         let mut missing = Vec::new();
@@ -65,6 +69,10 @@ impl Storage for Disk {
             Err(err) => return Err(StorageError::new(Operation::MakeDir, dir, err)),
         }
         self.sync_dir(parent(dir))
+    }
+
+    fn make_scratch_dir(&self, dir: &Path) -> Result<(), StorageError> {
+        fs::create_dir(dir).map_err(|err| StorageError::new(Operation::MakeDir, dir, err))
     }
 
     fn write_file(&self, path: &Path, bytes: &[u8]) -> Result<(), StorageError> {

@@ -106,6 +106,9 @@ impl Storage for FailAt {
     fn make_dir(&self, dir: &Path) -> Result<(), StorageError> {
         self.change("make_dir", dir, || self.disk.make_dir(dir))
     }
+    fn make_scratch_dir(&self, dir: &Path) -> Result<(), StorageError> {
+        self.change("make_scratch_dir", dir, || self.disk.make_scratch_dir(dir))
+    }
     fn write_file(&self, path: &Path, bytes: &[u8]) -> Result<(), StorageError> {
         self.change("write_file", path, || self.disk.write_file(path, bytes))
     }

@@ -5,23 +5,38 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use rustix::io::Errno;
 
 /// A directory: its device and its inode.
 pub(super) type Dir = (u64, u64);
 
+/// How long a sync waits for the others who are on their way to one: about what a sync costs.
+const PATIENCE: Duration = Duration::from_millis(2);
+
 /// The syncs of directories, under way and asked for.
 #[derive(Debug, Default)]
 pub(super) struct Together {
-    dirs: Mutex<BTreeMap<Dir, Queue>>,
+    state: Mutex<Syncs>,
+    /// All who are on the path wait, or somebody has left it.
+    all: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Syncs {
+    dirs: BTreeMap<Dir, Queue>,
+    /// Threads on the durable path.
+    company: usize,
+    /// Those of them who wait for a sync.
+    waiting: usize,
 }
 
 #[derive(Debug, Default)]
 struct Queue {
-    /// A sync is under way.
+    /// A sync is under way, or somebody is about to begin it.
     busy: bool,
-    /// The one that begins after it.
+    /// The one that has not begun.
     next: Arc<Round>,
 }
 
@@ -32,47 +47,88 @@ struct Round {
     turn: Condvar,
 }
 
+/// Somebody is on the durable path, until this is dropped.
+#[derive(Debug)]
+pub struct Company<'a>(Option<&'a Together>);
+
+impl Company<'_> {
+    /// Somebody who shares nothing.
+    pub(super) const ALONE: Self = Self(None);
+}
+
+impl Drop for Company<'_> {
+    fn drop(&mut self) {
+        if let Some(together) = self.0 {
+            let mut syncs = together.syncs();
+            syncs.company -= 1;
+            together.look_whether_all_wait(&syncs);
+        }
+    }
+}
+
 impl Together {
     pub(super) const fn new() -> Self {
-        Self { dirs: Mutex::new(BTreeMap::new()) }
+        Self { state: Mutex::new(Syncs { dirs: BTreeMap::new(), company: 0, waiting: 0 }), all: Condvar::new() }
+    }
+
+    /// Joins those who are on the durable path.
+    pub(super) fn join(&self) -> Company<'_> {
+        self.syncs().company += 1;
+        Company(Some(self))
     }
 
     /// Returns what a sync of `dir` said that began after this call did: by `sync`, or by somebody else's.
     pub(super) fn sync(&self, dir: Dir, sync: impl FnOnce() -> Result<(), Errno>) -> Result<(), Errno> {
-        let mut dirs = self.dirs();
-        let queue = dirs.entry(dir).or_default();
-        let round = Arc::clone(&queue.next);
-        let wait = |dirs: &mut BTreeMap<Dir, Queue>| {
-            round.answer.get().is_none() && dirs.get(&dir).is_some_and(|queue| queue.busy)
-        };
-        dirs = round.turn.wait_while(dirs, wait).unwrap_or_else(PoisonError::into_inner);
+        let mut syncs = self.syncs();
+        syncs.waiting += 1;
+        self.look_whether_all_wait(&syncs);
+        let round = Arc::clone(&syncs.dirs.entry(dir).or_default().next);
+        let wait =
+            |syncs: &mut Syncs| round.answer.get().is_none() && syncs.dirs.get(&dir).is_some_and(|queue| queue.busy);
+        syncs = round.turn.wait_while(syncs, wait).unwrap_or_else(PoisonError::into_inner);
         if let Some(answer) = round.answer.get() {
+            syncs.waiting -= 1;
             return *answer;
         }
-        // Nobody has begun this one: it is ours.
-        let begun = Queue { busy: true, next: Arc::default() };
-        drop(dirs.insert(dir, begun));
-        drop(dirs);
+        // Nobody is about to begin this one: it is ours. Until it begins, others may still come to share it.
+        syncs.dirs.entry(dir).or_default().busy = true;
+        syncs = self.gather(syncs);
+        syncs.waiting -= 1;
+        syncs.dirs.entry(dir).or_default().next = Arc::default();
+        drop(syncs);
         let answer = sync();
         self.end(dir, &round, answer);
         answer
     }
 
+    /// Waits until all who are on the path wait, or for as long as it pays.
+    fn gather<'a>(&self, syncs: MutexGuard<'a, Syncs>) -> MutexGuard<'a, Syncs> {
+        let others = |syncs: &mut Syncs| syncs.waiting < syncs.company;
+        let waited = self.all.wait_timeout_while(syncs, PATIENCE, others);
+        waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    fn look_whether_all_wait(&self, syncs: &Syncs) {
+        if syncs.waiting >= syncs.company {
+            self.all.notify_all();
+        }
+    }
+
     fn end(&self, dir: Dir, round: &Round, answer: Result<(), Errno>) {
-        let mut dirs = self.dirs();
-        let next = dirs.remove(&dir).map(|queue| queue.next).unwrap_or_default();
+        let mut syncs = self.syncs();
+        let next = syncs.dirs.remove(&dir).map(|queue| queue.next).unwrap_or_default();
         round.tell(answer);
         if answer.is_err() {
             // What they changed may have been lost with this one, and the next would not know of it any more.
             next.tell(answer);
         } else if Arc::strong_count(&next) > 1 {
             next.turn.notify_one();
-            drop(dirs.insert(dir, Queue { busy: false, next }));
+            drop(syncs.dirs.insert(dir, Queue { busy: false, next }));
         }
     }
 
-    fn dirs(&self) -> MutexGuard<'_, BTreeMap<Dir, Queue>> {
-        self.dirs.lock().unwrap_or_else(PoisonError::into_inner)
+    fn syncs(&self) -> MutexGuard<'_, Syncs> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -89,6 +145,7 @@ mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
     use std::sync::mpsc::{Receiver, Sender, channel};
     use std::thread;
+    use std::time::Instant;
 
     use super::*;
 
@@ -119,7 +176,7 @@ mod tests {
 
         /// Waits until so many wait for the next sync.
         fn until_waiting(&self, wanted: usize) {
-            let waiting = || self.together.dirs().get(&DIR).map_or(0, |queue| Arc::strong_count(&queue.next) - 1);
+            let waiting = || self.together.syncs().dirs.get(&DIR).map_or(0, |queue| Arc::strong_count(&queue.next) - 1);
             while waiting() != wanted {
                 thread::yield_now();
             }
@@ -146,7 +203,7 @@ mod tests {
             }
         });
         assert_eq!(slow.syncs.load(Ordering::SeqCst), 2);
-        assert!(slow.together.dirs().is_empty(), "nothing is kept of a directory nobody syncs");
+        assert!(slow.together.syncs().dirs.is_empty(), "nothing is kept of a directory nobody syncs");
     }
 
     #[test]
@@ -176,6 +233,43 @@ mod tests {
             ends.send(Ok(())).unwrap();
             assert_eq!(first.join().unwrap(), Ok(()));
         });
+    }
+
+    #[test]
+    fn those_on_the_path_share_a_sync_and_wait_for_each_other_but_not_for_ever() {
+        let together = Together::new();
+        let syncs = AtomicU32::new(0);
+        let sync = || {
+            together.sync(DIR, || {
+                syncs.fetch_add(1, Ordering::SeqCst);
+                Ok(())
+            })
+        };
+        // Both have joined before either asks: the first waits, and one sync serves both.
+        let (one, other) = (together.join(), together.join());
+        let waits = |wanted: usize| {
+            while together.syncs().waiting != wanted {
+                thread::yield_now();
+            }
+        };
+        let began = Instant::now();
+        thread::scope(|scope| {
+            scope.spawn(|| sync().unwrap());
+            waits(1);
+            sync().unwrap();
+        });
+        assert!(syncs.load(Ordering::SeqCst) == 1 || began.elapsed() >= PATIENCE);
+        // The other one does not come.
+        let began = Instant::now();
+        sync().unwrap();
+        assert!(began.elapsed() >= PATIENCE, "nobody knows that he does not come");
+        // He has left.
+        drop(other);
+        sync().unwrap();
+        drop(one);
+        let syncs = together.syncs();
+        assert_eq!((syncs.company, syncs.waiting), (0, 0));
+        assert!(syncs.dirs.is_empty());
     }
 
     /// Whatever the interleaving: a sync that answers somebody has seen his change.

@@ -315,6 +315,55 @@ fn a_worker_is_free_while_the_disk_has_its_file_and_the_disk_does_not_get_too_ma
     assert_eq!((world.state.working(), world.state.in_flight()), (1, 1 + AHEAD));
 }
 
+/// Brings so many files to the point where the first is being worked on, and carries nothing else out.
+fn claimed(files: usize) -> World {
+    let mut world = World::new(1, 1, false);
+    for number in 0..files {
+        world.drop_file(pipeline(0), name(&format!("{number}.csv")));
+    }
+    world.apply(Event::Begin);
+    world.carry_out(0, Fate::Good);
+    world.advance(secs(3));
+    while let Some(next) = world.effects.iter().position(|effect| !matches!(effect, Action::Start { .. })) {
+        world.carry_out(next, Fate::Good);
+    }
+    world
+}
+
+#[test]
+fn staged_files_are_published_in_company_and_the_last_one_alone() {
+    let publishing = |world: &World| world.effects.iter().filter(|it| matches!(it, Action::Publish { .. })).count();
+    let mut world = claimed(3);
+    world.carry_out(0, Fate::Good);
+    assert_eq!(publishing(&world), 0, "the next one is on its way");
+    world.carry_out(0, Fate::Good);
+    assert_eq!(publishing(&world), AHEAD / 2, "half of what the disk may have is enough");
+    world.carry_out(0, Fate::Good);
+    assert_eq!(publishing(&world), 3, "nobody is left to wait for");
+    let mut world = claimed(2);
+    world.carry_out(0, Fate::Good);
+    world.clock = world.state.next_wake().unwrap();
+    world.apply(Event::Tick);
+    assert_eq!(publishing(&world), 1, "the other one takes too long");
+}
+
+#[test]
+fn files_are_claimed_in_company() {
+    let mut world = claimed(20);
+    assert_eq!(world.claims.len(), 1 + AHEAD + 1, "the store is full, and one is worked on");
+    let mut claims = Vec::new();
+    while claims.len() < 6 {
+        let start = world.effects.iter().position(|effect| matches!(effect, Action::Start { .. })).unwrap();
+        world.carry_out(start, Fate::Good);
+        let before = world.claims.len();
+        while let Some(next) = world.effects.iter().position(|effect| !matches!(effect, Action::Start { .. })) {
+            world.carry_out(next, Fate::Good);
+        }
+        claims.push(world.claims.len() - before);
+    }
+    assert!(claims.contains(&0) && claims.iter().all(|claims| *claims != 1), "{claims:?}");
+}
+
 #[test]
 fn files_wait_for_memory_in_their_turn_but_one_is_always_worked_on() {
     // Room for one unknown file of a few bytes, not for two.

@@ -24,7 +24,7 @@ pub(super) enum Fate {
 }
 
 /// Files that may wait for the disk.
-pub(super) const AHEAD: usize = 2;
+pub(super) const AHEAD: usize = 4;
 
 pub(super) struct World {
     pub(super) state: State,
