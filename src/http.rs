@@ -28,6 +28,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use self::page::Known;
 use self::scrape::Scrapes;
 use self::seats::Seats;
 use self::server::{CONNECTIONS, Server};
@@ -72,6 +73,7 @@ struct App {
     scrapes: Arc<Scrapes>,
     questions: Arc<Semaphore>,
     trend: Arc<Trend>,
+    known: Arc<Known>,
     /// Bound to loopback: then the `Host` header must name this machine.
     local_only: bool,
 }
@@ -84,15 +86,16 @@ struct App {
 pub async fn serve(listeners: Vec<TcpListener>, endpoint: Endpoint, stop: CancellationToken) -> io::Result<()> {
     let (seats, scrapes) = (Seats::new(CONNECTIONS), Arc::new(Scrapes::default()));
     let (questions, trend) = (Arc::new(Semaphore::new(QUESTIONS)), Arc::new(Trend::default()));
+    let known = Arc::new(Known::default());
     let sampling = Arc::clone(&trend).keep(endpoint.telemetry.clone());
     let mut servers = JoinSet::new();
     for listener in listeners {
         let Endpoint { telemetry, view, reload, web } = endpoint.clone();
         let local_only = listener.local_addr()?.ip().is_loopback();
         let (scrapes, seats, stop) = (Arc::clone(&scrapes), Arc::clone(&seats), stop.clone());
-        let (questions, trend) = (Arc::clone(&questions), Arc::clone(&trend));
+        let (questions, trend, known) = (Arc::clone(&questions), Arc::clone(&trend), Arc::clone(&known));
         let (told, locks) = (telemetry.clone(), web.clone());
-        let app = App { telemetry: told, view, reload, web: locks, scrapes, questions, trend, local_only };
+        let app = App { telemetry: told, view, reload, web: locks, scrapes, questions, trend, known, local_only };
         servers.spawn(Server { router: router(app), telemetry, web, seats, stop }.serve(listener));
     }
     let all = async {

@@ -6,6 +6,7 @@
 
 mod files;
 mod health;
+mod known;
 mod overview;
 mod parts;
 mod shell;
@@ -20,10 +21,11 @@ use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse as _, Response};
 use maud::{Markup, html};
 
+pub(super) use self::known::Known;
 use self::overview::Overview;
 use super::App;
 use super::api::{FilesQuery, Refusal, ask};
-use super::view::{FileFilter, ReadView, ViewError};
+use super::view::{ReadView, ViewError};
 use crate::job::FileId;
 use crate::telemetry::Readiness;
 
@@ -38,15 +40,13 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 pub(super) async fn index(State(app): State<App>) -> Html<String> {
     let daemon = app.telemetry.daemon_now();
-    let filter = FileFilter { state: None, pipeline: None, limit: SHOWN };
     let ledger = if daemon.readiness == Readiness::Starting {
         Err("The ledger is being opened, or the first scan is under way.".to_owned())
     } else {
-        let known = ask_soon(&app, move |view| Ok((view.outcomes()?, view.files(&filter)?))).await;
-        known.map_err(|refusal| refusal.message)
+        in_time(app.known.ask(&app)).await.map_err(|refusal| refusal.message)
     };
     let pipelines = app.telemetry.now();
-    let page = Overview { daemon: &daemon, pipelines: &pipelines, trend: &app.trend, ledger: ledger.as_ref() };
+    let page = Overview { daemon: &daemon, pipelines: &pipelines, trend: &app.trend, ledger: ledger.as_deref() };
     Html(page.document().into_string())
 }
 
@@ -105,11 +105,15 @@ async fn ask_soon<T: Send + 'static>(
     app: &App,
     question: impl FnOnce(&dyn ReadView) -> Result<T, ViewError> + Send + 'static,
 ) -> Result<T, Refusal> {
-    let late = || format!("The ledger did not answer within {} s.", PATIENCE.as_secs());
-    match tokio::time::timeout(PATIENCE, ask(app, question)).await {
-        Ok(answer) => answer,
-        Err(_) => Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, late())),
-    }
+    in_time(ask(app, question)).await
+}
+
+/// Waits for an answer of the ledger, but not for ever.
+async fn in_time<T>(answer: impl Future<Output = Result<T, Refusal>>) -> Result<T, Refusal> {
+    tokio::time::timeout(PATIENCE, answer).await.unwrap_or_else(|_| {
+        let words = format!("The ledger did not answer within {} s.", PATIENCE.as_secs());
+        Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, words))
+    })
 }
 
 fn refused(app: &App, refusal: &Refusal) -> Response {

@@ -223,6 +223,7 @@ mod tests {
             scrapes: Arc::default(),
             questions: Arc::new(Semaphore::new(1)),
             trend: Arc::default(),
+            known: Arc::default(),
             local_only: true,
         };
         let ask = async |seconds: &'static str| {

@@ -91,13 +91,13 @@ mod tests {
     use super::*;
     use crate::job::Timestamp;
 
-    fn at(second: i64) -> Option<Timestamp> {
-        Some(Timestamp(second * 1_000_000_000))
+    const fn at(second: i64) -> Timestamp {
+        Timestamp(second * 1_000_000_000)
     }
 
     /// At second 10,000 of the wall clock, 1,000 s after the start.
     fn judged(change: impl FnOnce(&mut PipelineNow, &mut DaemonNow)) -> (Health, String) {
-        let mut daemon = DaemonNow { at: at(10_000).unwrap(), up: Duration::from_secs(1000), ..DaemonNow::default() };
+        let mut daemon = DaemonNow { at: at(10_000), up: Duration::from_secs(1000), ..DaemonNow::default() };
         daemon.readiness = Readiness::Ready;
         let mut pipeline = PipelineNow::default();
         change(&mut pipeline, &mut daemon);
@@ -109,9 +109,9 @@ mod tests {
     fn what_is_well_needs_no_reason() {
         assert_eq!(judged(|_, _| {}), (Health::Ok, String::new()));
         let (health, reasons) = judged(|pipeline, daemon| {
-            (pipeline.last_success, pipeline.last_failure) = (at(9_990), at(9_980));
+            (pipeline.last_success, pipeline.last_failure) = (Some(at(9_990)), Some(at(9_980)));
             (pipeline.freshness, pipeline.latency) = (Some(Duration::from_secs(10)), Some(Duration::from_secs(10)));
-            pipeline.oldest_pending = at(9_990);
+            pipeline.oldest_pending = Some(at(9_990));
             daemon.waits_for.insert("disk");
         });
         assert_eq!((health, reasons.as_str()), (Health::Ok, ""), "nothing is pending, and a limit is not yet passed");
@@ -120,13 +120,13 @@ mod tests {
     #[test]
     fn an_objective_that_is_missed_is_late() {
         let stale = judged(|pipeline, _| {
-            (pipeline.freshness, pipeline.last_success) = (Some(Duration::from_secs(10)), at(9_900));
+            (pipeline.freshness, pipeline.last_success) = (Some(Duration::from_secs(10)), Some(at(9_900)));
         });
         assert_eq!(stale, (Health::Late, "nothing was published for 1 min; the objective is 10 s".to_owned()));
         let never = judged(|pipeline, _| pipeline.freshness = Some(Duration::from_secs(10)));
         assert!(never.0 == Health::Late && never.1.contains("ever published, and it has run for 16 min"), "{never:?}");
         let slow = judged(|pipeline, _| {
-            (pipeline.latency, pipeline.oldest_pending) = (Some(Duration::from_secs(5)), at(9_994));
+            (pipeline.latency, pipeline.oldest_pending) = (Some(Duration::from_secs(5)), Some(at(9_994)));
         });
         assert_eq!(slow, (Health::Late, "a file has waited for 6 s; the objective is 5 s".to_owned()));
     }
@@ -134,7 +134,7 @@ mod tests {
     #[test]
     fn the_worst_is_the_word_and_every_reason_is_told() {
         let (health, reasons) = judged(|pipeline, daemon| {
-            (pipeline.freshness, pipeline.last_failure) = (Some(Duration::from_secs(10)), at(9_990));
+            (pipeline.freshness, pipeline.last_failure) = (Some(Duration::from_secs(10)), Some(at(9_990)));
             pipeline.pending = 1;
             daemon.waits_for.extend(["disk", "memory"]);
         });

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use maud::{Markup, html};
 
 use super::health::{Health, Verdict, judge};
+use super::known::Answer;
 use super::parts::{bar, counts, curve, files, state, sum};
 use super::shell;
-use super::text::{ago, bytes, count, counted, rate, span};
+use super::text::{ago, bytes, count, rate, span};
 use crate::http::trend::Trend;
-use crate::http::view::{FileSummary, OutcomeCounts};
 use crate::job::{Outcome, RejectReason};
 use crate::telemetry::{DaemonNow, PipelineNow, Readiness};
 
@@ -22,7 +22,7 @@ pub(super) struct Overview<'a> {
     /// The last hour.
     pub(super) trend: &'a Trend,
     /// What the ledger knows, or why it does not say.
-    pub(super) ledger: Result<&'a (OutcomeCounts, Vec<FileSummary>), &'a String>,
+    pub(super) ledger: Result<&'a Answer, &'a String>,
 }
 
 impl Overview<'_> {
@@ -63,7 +63,11 @@ impl Overview<'_> {
                     div {
                         dt { "Workers" }
                         dd { b { (daemon.workers_busy) } " of " (daemon.workers) " busy" }
-                        @if daemon.worker_crashes > 0 { dd class="bad" { (counted(daemon.worker_crashes, "bad end")) " of a worker" } }
+                        @if daemon.worker_crashes > 0 {
+                            dd class="bad" {
+                                (count(daemon.worker_crashes)) " crash" @if daemon.worker_crashes > 1 { "es" }
+                            }
+                        }
                     }
                     div {
                         dt { "Memory" }
@@ -81,7 +85,10 @@ impl Overview<'_> {
                     (configuration(daemon))
                     div {
                         dt { "Free disk" }
-                        @for (volume, (free, size)) in &daemon.volumes { dd { (volume) " " b { (bytes(*free)) } " of " (bytes(*size)) } }
+                        @for (names, free, size) in volumes(daemon) {
+                            dd { b { (bytes(free)) } " of " (bytes(size)) }
+                            dd class="soft" { (names) }
+                        }
                         @if daemon.volumes.is_empty() { dd class="soft" { "not known yet" } }
                     }
                 }
@@ -120,7 +127,7 @@ impl Overview<'_> {
                         }
                     }
                     div {
-                        dt { "In quarantine" }
+                        dt { "Quarantine" }
                         @if now.quarantined > 0 {
                             dd class="bad" { a href=(list("quarantined")) { b { (count(now.quarantined)) } } }
                         } @else { dd { b { "0" } } }
@@ -220,6 +227,18 @@ fn headline(daemon: &DaemonNow, judged: &[(&PipelineNow, Verdict)]) -> String {
         (true, all) => format!("All {all} pipelines are well"),
         (false, _) => worse.join("; "),
     }
+}
+
+/// Returns room on the volumes; those that are the same are named together.
+fn volumes(daemon: &DaemonNow) -> Vec<(String, u64, u64)> {
+    let mut rooms: Vec<(String, u64, u64)> = Vec::new();
+    for (name, (free, size)) in &daemon.volumes {
+        match rooms.iter_mut().find(|(_, f, s)| f == free && s == size) {
+            Some((names, ..)) => names.extend([", ", *name]),
+            None => rooms.push(((*name).to_owned(), *free, *size)),
+        }
+    }
+    rooms
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a bar is a few pixels wide")]

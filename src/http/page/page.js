@@ -53,11 +53,16 @@
   }
 
   async function refresh() {
-    const answer = await fetch(location.href, { cache: "no-store", signal: AbortSignal.timeout(PATIENCE) });
+    // Not `location.href`: with a name and password in it, it could not be fetched.
+    const here = location.origin + location.pathname + location.search;
+    const answer = await fetch(here, { cache: "no-store", signal: AbortSignal.timeout(PATIENCE) });
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     const parts = ["top", "main"].map((id) => [document.getElementById(id), page.getElementById(id)]);
     if (parts.some(([, next]) => !next)) throw new Error(`the answer was ${answer.status}`);
+    const focused = document.activeElement;
     for (const [old, next] of parts) patch(old, next);
+    // What was moved has lost it.
+    if (focused !== document.activeElement && focused.isConnected) focused.focus({ preventScroll: true });
     if (document.title !== page.title) document.title = page.title;
     const foot = page.querySelector("footer");
     if (foot) patch(document.querySelector("footer"), foot);

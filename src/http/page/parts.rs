@@ -96,47 +96,54 @@ pub(super) fn files(files: &[FileSummary], now: Timestamp, caption: &str) -> Mar
     }
     html! {
         div class="wide" tabindex="0" role="region" aria-label=(caption) {
-            table class="files" {
-                thead {
-                    tr {
-                        th scope="col" { "Arrived" }
-                        th scope="col" { "Outcome" }
-                        th scope="col" { "File" }
-                        th scope="col" { "Pipeline" }
-                        th scope="col" class="n opt" { "Size" }
-                        th scope="col" class="n opt" { "Read" }
-                        th scope="col" class="n opt" { "Written" }
-                        th scope="col" class="n" { "Rejected" }
-                        th scope="col" class="n opt" { "Dropped" }
+            // The roles say what is said already: a narrow screen lays rows out as blocks, and would lose them.
+            table class="files" role="table" {
+                thead role="rowgroup" {
+                    tr role="row" {
+                        @for (name, class) in HEAD { th scope="col" role="columnheader" class=[class] { (name) } }
                     }
                 }
-                tbody { @for file in files { (line(file, now)) } }
+                tbody role="rowgroup" { @for file in files { (line(file, now)) } }
             }
         }
     }
 }
 
+/// Columns of the table of files, with their classes.
+const HEAD: [(&str, Option<&str>); 9] = [
+    ("Arrived", None),
+    ("Outcome", None),
+    ("File", None),
+    ("Pipeline", None),
+    ("Size", Some("n opt")),
+    ("Read", Some("n opt")),
+    ("Written", Some("n opt")),
+    ("Rejected", Some("n")),
+    ("Dropped", Some("n opt")),
+];
+
 fn line(file: &FileSummary, now: Timestamp) -> Markup {
     let number = |pick: fn(RowCounts) -> u64| file.rows.map(pick).map(count).unwrap_or_default();
+    let rejected = file.rows.is_some_and(|rows| rows.rejected > 0);
     html! {
-        tr id={ "f-" (file.id) } {
-            td class="soft" { (ago(now, file.arrived_at)) }
-            td { (ending(file)) }
-            th scope="row" {
+        tr id={ "f-" (file.id) } role="row" {
+            td class="when soft" role="cell" { (ago(now, file.arrived_at)) }
+            td class="how" role="cell" { (ending(file)) }
+            th class="name" scope="row" role="rowheader" {
                 a href={ "/files/" (file.id) } { bdi { (file.name) } }
                 @if let Some(message) = &file.message { p class="soft" { (message) } }
             }
-            td { (file.pipeline) }
-            td class="n opt" { (bytes(file.bytes)) }
-            td class="n opt" { (number(|rows| rows.read)) }
-            td class="n opt" { (number(|rows| rows.written)) }
-            td class="n" {
-                (number(|rows| rows.rejected))
+            td class="of" role="cell" { (file.pipeline) }
+            td class="n opt" role="cell" { (bytes(file.bytes)) }
+            td class="n opt" role="cell" { (number(|rows| rows.read)) }
+            td class="n opt" role="cell" { (number(|rows| rows.written)) }
+            td class={ "n rejected" @if !rejected { " none" } } role="cell" {
+                (number(|rows| rows.rejected)) span class="phone" { " rejected" }
                 @if let Some(reasons) = counts(file.rejects.iter().map(|(reason, rows)| (reason.as_str(), *rows))) {
                     (reasons)
                 }
             }
-            td class="n opt" { (number(|rows| rows.dropped)) }
+            td class="n opt" role="cell" { (number(|rows| rows.dropped)) }
         }
     }
 }

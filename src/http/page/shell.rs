@@ -2,7 +2,7 @@
 
 use maud::{DOCTYPE, Markup, html};
 
-use super::text::{ago, span};
+use super::text::{clock, span};
 use crate::telemetry::{DaemonNow, Readiness};
 
 /// Returns a whole document.
@@ -47,7 +47,7 @@ fn top(daemon: &DaemonNow) -> Markup {
             span class={ "badge " (class) } { span aria-hidden="true" { (sign) } " " (word) }
             span class="soft" {
                 (env!("CARGO_PKG_VERSION")) ", up " (span(daemon.up))
-                @if !daemon.draining.is_empty() { ", draining since " (daemon.draining) }
+                @if !daemon.draining.is_empty() { ", stopping: " (daemon.draining) }
             }
             nav aria-label="Pages" {
                 a href="/files" { "Files" }
@@ -63,7 +63,7 @@ fn bottom(daemon: &DaemonNow) -> Markup {
     html! {
         footer {
             p {
-                "As of " (ago(daemon.at, daemon.at)) ". Times are UTC. At a shell: "
+                "As of " (clock(daemon.at)) " UTC. At a shell: "
                 code { "forebay files" } ", " code { "forebay explain ID" } ", " code { "forebay rejects ID" } ", "
                 code { "forebay retry ID" } ". What to do about an alert: " code { "docs/runbooks/" }
                 ", endpoints: " code { "docs/OPERATING.md" } "."

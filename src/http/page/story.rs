@@ -8,7 +8,7 @@ use super::parts::{bar, ending, sum};
 use super::shell;
 use super::text::{ago, bytes, count, counted, moment, span, step, with_code};
 use crate::http::story::{PublishedAs, RejectedRow, Story};
-use crate::job::Outcome;
+use crate::job::{Outcome, Timestamp};
 use crate::telemetry::DaemonNow;
 
 /// Makes the page.
@@ -26,7 +26,10 @@ pub(super) fn document(daemon: &DaemonNow, story: &Story) -> Markup {
             @if let Some(reason) = file.reason { " · " b { (reason) } }
             " · " a href={ "/api/v1/files/" (file.id) } { "as JSON" }
         }
-        @if let Some(message) = &file.message { p class="trouble" { (message) } }
+        @if let Some(message) = &file.message {
+            @let harmless = matches!(file.outcome, Some(Outcome::Succeeded | Outcome::Duplicate | Outcome::Empty));
+            p class={ @if harmless { "remark" } @else { "trouble" } } { (message) }
+        }
         @if let Some(error) = &story.last_error { p class="trouble" { "The last attempt: " (error) } }
         (next(daemon, story))
         @if let Some(rows) = file.rows {
@@ -97,29 +100,25 @@ fn steps(daemon: &DaemonNow, story: &Story) -> Vec<String> {
 }
 
 fn timeline(story: &Story) -> Markup {
-    let befores = std::iter::once(None).chain(story.turns.iter().map(|turn| Some(turn.at)));
+    let befores = std::iter::once(story.file.arrived_at).chain(story.turns.iter().map(|turn| turn.at));
     html! {
         section aria-labelledby="timeline" {
             h2 id="timeline" { "Timeline" }
             div class="wide" tabindex="0" role="region" aria-label="Timeline" {
-                table {
-                    thead {
-                        tr {
-                            th scope="col" { "When" }
-                            th scope="col" class="n" { "After" }
-                            th scope="col" { "What" }
-                            th scope="col" { "Details" }
+                // The roles say what is said already: a narrow screen lays rows out as blocks, and would lose them.
+                table class="turns" role="table" {
+                    thead role="rowgroup" {
+                        tr role="row" {
+                            th scope="col" role="columnheader" { "When" }
+                            th scope="col" role="columnheader" class="n" { "After" }
+                            th scope="col" role="columnheader" { "What" }
+                            th scope="col" role="columnheader" { "Details" }
                         }
                     }
-                    tbody {
-                        tr { td { (moment(story.file.arrived_at)) } td {} th scope="row" { "arrived" } td { "first seen in its inbox" } }
-                        @for (turn, before) in story.turns.iter().zip(befores) {
-                            tr {
-                                td { (moment(turn.at)) }
-                                td class="n" { "+" (step(turn.at.since(before.unwrap_or(story.file.arrived_at)))) }
-                                th scope="row" { (turn.what) }
-                                td { (turn.message) }
-                            }
+                    tbody role="rowgroup" {
+                        (turn(story.file.arrived_at, None, "arrived", "first seen in its inbox"))
+                        @for (one, before) in story.turns.iter().zip(befores) {
+                            (turn(one.at, Some(before), &one.what, &one.message))
                         }
                     }
                 }
@@ -127,6 +126,17 @@ fn timeline(story: &Story) -> Markup {
             @if let Some(end) = story.file.finished_at {
                 p class="soft note" { "From arrival to the end: " (step(end.since(story.file.arrived_at))) "." }
             }
+        }
+    }
+}
+
+fn turn(at: Timestamp, before: Option<Timestamp>, what: &str, message: &str) -> Markup {
+    html! {
+        tr role="row" {
+            td class="when" role="cell" { (moment(at)) }
+            td class="n" role="cell" { @if let Some(before) = before { "+" (step(at.since(before))) } }
+            th class="what" scope="row" role="rowheader" { (what) }
+            td class="text" role="cell" { (message) }
         }
     }
 }
@@ -170,7 +180,7 @@ fn sample(rows: &[RejectedRow], rejected: u64) -> Markup {
     html! {
         h3 { "The first " (counted(u64::try_from(rows.len()).unwrap_or(0), "rejected row")) " of " (count(rejected)) }
         div class="wide" tabindex="0" role="region" aria-label="Rejected rows" {
-            table {
+            table class="sample" {
                 thead {
                     tr {
                         th scope="col" class="n" { "Line" }
@@ -207,7 +217,7 @@ fn stages(published: &PublishedAs) -> Markup {
                         tr {
                             th scope="col" { "Stage" }
                             th scope="col" class="n" { "Busy" }
-                            th scope="col" class="n" { "Share" }
+                            th scope="col" { "Share" }
                             th scope="col" class="n" { "Peak memory" }
                         }
                     }
@@ -216,7 +226,7 @@ fn stages(published: &PublishedAs) -> Markup {
                             tr {
                                 th scope="row" { (stage) }
                                 td class="n" { (step(Duration::try_from_secs_f64(cost.busy_seconds).unwrap_or_default())) }
-                                td class="n" { (bar(cost.busy_seconds / all, "share")) }
+                                td { (bar(cost.busy_seconds / all, "share")) }
                                 td class="n" { @if cost.peak_rss_bytes > 0 { (bytes(cost.peak_rss_bytes)) } }
                             }
                         }
@@ -239,7 +249,7 @@ fn outputs(published: &PublishedAs) -> Markup {
                             th scope="col" { "File" }
                             th scope="col" class="n" { "Rows" }
                             th scope="col" class="n" { "Size" }
-                            th scope="col" { "BLAKE3" }
+                            th scope="col" class="opt" { "BLAKE3" }
                         }
                     }
                     tbody {
@@ -248,7 +258,7 @@ fn outputs(published: &PublishedAs) -> Markup {
                                 th scope="row" { (name) }
                                 td class="n" { (count(file.rows)) }
                                 td class="n" { (bytes(file.bytes)) }
-                                td { code class="raw" { (file.blake3) } }
+                                td class="opt" { code class="raw" { (file.blake3) } }
                             }
                         }
                     }

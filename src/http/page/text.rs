@@ -54,9 +54,11 @@ pub(super) fn span(duration: Duration) -> String {
     }
 }
 
-/// Returns a short duration, so that steps can be compared: `4 ms`, `1.37 s`, then as [`span`].
+/// Returns a short duration, so that steps can be compared: `4.0 ms`, `40 ms`, `1.37 s`, then as [`span`].
 pub(super) fn step(duration: Duration) -> String {
-    if duration < Duration::from_secs(1) {
+    if duration < Duration::from_millis(10) {
+        format!("{:.1} ms", duration.as_secs_f64() * 1000.0)
+    } else if duration < Duration::from_secs(1) {
         format!("{} ms", duration.as_millis())
     } else if duration < Duration::from_mins(1) {
         format!("{:.2} s", duration.as_secs_f64())
@@ -102,8 +104,8 @@ mod tests {
         let spans = [0, 59, 60, 3599, 3600, 7500, 86_399, 86_400, 93_600].map(|s| span(Duration::from_secs(s)));
         let words = ["0 s", "59 s", "1 min", "59 min", "1 h", "2 h 5 min", "23 h 59 min", "1 d", "1 d 2 h"];
         assert_eq!(spans, words);
-        let steps = [4, 1370, 125_000].map(|ms| step(Duration::from_millis(ms)));
-        assert_eq!(steps, ["4 ms", "1.37 s", "2 min"]);
+        let steps = [4, 40, 1370, 125_000].map(|ms| step(Duration::from_millis(ms)));
+        assert_eq!(steps, ["4.0 ms", "40 ms", "1.37 s", "2 min"]);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! A real browser, as Debian has it: headless Chromium, driven over its DevTools protocol on a pair of pipes.
+//! A real browser, as Debian has it: headless Chromium, driven over its `DevTools` protocol on a pair of pipes.
 
 use std::collections::VecDeque;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -123,7 +123,7 @@ impl Browser {
 }
 
 impl Tab<'_> {
-    /// Calls a method of the DevTools protocol.
+    /// Calls a method of the `DevTools` protocol.
     #[track_caller]
     pub(crate) fn call(&mut self, method: &str, params: &Value) -> Value {
         self.browser.call(&self.session, method, params)
@@ -140,16 +140,17 @@ impl Tab<'_> {
     /// Evaluates an expression in the page.
     #[track_caller]
     pub(crate) fn eval(&mut self, expression: &str) -> Value {
-        let params = json!({ "expression": expression, "returnByValue": true, "awaitPromise": true });
+        let params = json!({ "expression": expression, "returnByValue": true });
         let answer = self.call("Runtime.evaluate", &params);
         assert!(answer["exceptionDetails"].is_null(), "{expression}: {answer}");
         answer["result"]["value"].clone()
     }
 
-    /// Returns the text a person sees.
+    /// Returns the text a person sees; none while a page is on its way.
     #[track_caller]
     pub(crate) fn text(&mut self) -> String {
-        self.eval("document.body.innerText").as_str().unwrap().to_owned()
+        let text = self.eval("document.readyState === 'complete' ? document.body.innerText : ''");
+        text.as_str().unwrap().to_owned()
     }
 
     /// Waits until the page shows `words`.
