@@ -245,3 +245,38 @@ fn volumes(daemon: &DaemonNow) -> Vec<(String, u64, u64)> {
 fn share(part: u64, all: u64) -> f64 {
     part as f64 / all.max(1) as f64
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_headline_names_what_is_not_well() {
+        let verdict = |health| Verdict { health, reasons: Vec::new() };
+        let named = |name: &str| PipelineNow { name: name.to_owned(), ..PipelineNow::default() };
+        let mut daemon = DaemonNow { readiness: Readiness::Ready, ..DaemonNow::default() };
+        let told = |daemon: &DaemonNow, of: &[(&str, Health)]| {
+            let pipelines: Vec<PipelineNow> = of.iter().map(|(name, _)| named(name)).collect();
+            let judged: Vec<_> = pipelines.iter().zip(of.iter().map(|(_, health)| verdict(*health))).collect();
+            headline(daemon, &judged)
+        };
+        assert_eq!(told(&daemon, &[("a", Health::Ok)]), "The pipeline is well");
+        assert_eq!(told(&daemon, &[("a", Health::Ok), ("b", Health::Ok)]), "All 2 pipelines are well");
+        let mixed = [("a", Health::Late), ("b", Health::Ok), ("c", Health::Failing), ("d", Health::Late)];
+        assert_eq!(told(&daemon, &mixed), "c failing; a, d late");
+        let many = ["a", "b", "c", "d", "e"].map(|name| (name, Health::Paused));
+        assert_eq!(told(&daemon, &many), "5 pipelines paused");
+        daemon.readiness = Readiness::Draining;
+        assert!(told(&daemon, &mixed).starts_with("Draining"));
+    }
+
+    #[test]
+    fn volumes_that_are_the_same_are_named_once() {
+        let daemon = DaemonNow {
+            volumes: BTreeMap::from([("input", (5, 10)), ("output", (7, 10)), ("state", (5, 10))]),
+            ..DaemonNow::default()
+        };
+        let told = volumes(&daemon);
+        assert_eq!(told, [("input, state".to_owned(), 5, 10), ("output".to_owned(), 7, 10)]);
+    }
+}
