@@ -305,7 +305,7 @@ fn the_picture_of_the_page_is_there_and_small() {
         let Some(mut browser) = Browser::start(&project) else { return };
         for round in 0_u32..40 {
             let rows = 3000 + 2500 * (round % 7) + 137 * round;
-            project.drop_file("rides", format!("rides_04-01_{round:02}h.csv"), rides(rows, 400));
+            project.drop_file("rides", format!("rides_{round:03}.csv"), rides(rows, 400));
             if round < 34 {
                 let readings = (0..400 + 90 * (round % 5)).map(|n| format!("s{n},{}.{}\n", n % 31 + round, n % 10));
                 let text: String = std::iter::once("sensor,pm10\n".to_owned()).chain(readings).collect();
@@ -314,9 +314,9 @@ fn the_picture_of_the_page_is_there_and_small() {
             std::thread::sleep(std::time::Duration::from_secs(1));
         }
         for (pipeline, name, text) in [
-            ("orders", "orders_04-02.csv", "article\nbutter\n".to_owned()),
-            ("rides", "rides_04-01_00h (copy).csv", rides(3000, 400)),
-            ("rides", "rides_04-02_00h.csv", rides(8000, 400)),
+            ("orders", "orders_002.csv", "article\nbutter\n".to_owned()),
+            ("rides", "rides_000 (copy).csv", rides(3000, 400)),
+            ("rides", "rides_040.csv", rides(8000, 400)),
         ] {
             project.drop_file(pipeline, name, text);
             std::thread::sleep(std::time::Duration::from_secs(1));
