@@ -240,6 +240,18 @@ fn names_that_mean_harm_are_only_shown() {
         assert_eq!(tab.eval("document.querySelectorAll('main img, main script').length"), 0);
         all_is_quiet(&mut tab);
     }
+    // Were something to slip through all the same, the policy would stop it, and these tests would see that.
+    for (name, property) in [("script", "textContent"), ("img", "src"), ("style", "textContent")] {
+        let value = if name == "img" { "http://127.0.0.1:9/x.png" } else { "window.evil = 1" };
+        tab.eval(&format!(
+            "document.body.append(Object.assign(document.createElement('{name}'), {{ {property}: '{value}' }}))"
+        ));
+        let refusals = wait_for(&format!("the policy to refuse {name}"), || {
+            Some(tab.troubles()).filter(|troubles| !troubles.is_empty())
+        });
+        assert!(refusals[0].contains("Content Security Policy"), "{name}: {refusals:?}");
+    }
+    assert_eq!(tab.eval("typeof window.evil"), "undefined");
     tab.go(&url(&daemon, "/files/%3Cscript%3Ealert(5)%3C%2Fscript%3E"));
     assert!(tab.text().contains("No such file"), "{}", tab.text());
     daemon.stop();
