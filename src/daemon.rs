@@ -12,6 +12,7 @@ mod look;
 mod reload;
 mod run;
 mod setup;
+mod story;
 mod upkeep;
 mod view;
 

@@ -11,7 +11,9 @@ mod page;
 mod scrape;
 mod seats;
 mod server;
+mod story;
 mod timed;
+mod trend;
 mod view;
 mod web;
 
@@ -26,9 +28,12 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use self::page::Known;
 use self::scrape::Scrapes;
 use self::seats::Seats;
 use self::server::{CONNECTIONS, Server};
+pub use self::story::{PublishedAs, RejectedRow, Story, Turn};
+use self::trend::Trend;
 pub use self::view::{FileFilter, FileSummary, OutcomeCounts, ReadView, ViewError};
 pub use self::web::{Protection, Web, WebConfigError, check_web_config};
 use crate::telemetry::Telemetry;
@@ -67,6 +72,8 @@ struct App {
     web: Option<Arc<Web>>,
     scrapes: Arc<Scrapes>,
     questions: Arc<Semaphore>,
+    trend: Arc<Trend>,
+    known: Arc<Known>,
     /// Bound to loopback: then the `Host` header must name this machine.
     local_only: bool,
 }
@@ -78,14 +85,17 @@ struct App {
 /// A listener is lost: it can accept no connection any more.
 pub async fn serve(listeners: Vec<TcpListener>, endpoint: Endpoint, stop: CancellationToken) -> io::Result<()> {
     let (seats, scrapes) = (Seats::new(CONNECTIONS), Arc::new(Scrapes::default()));
-    let questions = Arc::new(Semaphore::new(QUESTIONS));
+    let (questions, trend) = (Arc::new(Semaphore::new(QUESTIONS)), Arc::new(Trend::default()));
+    let known = Arc::new(Known::default());
+    let sampling = Arc::clone(&trend).keep(endpoint.telemetry.clone());
     let mut servers = JoinSet::new();
     for listener in listeners {
         let Endpoint { telemetry, view, reload, web } = endpoint.clone();
         let local_only = listener.local_addr()?.ip().is_loopback();
         let (scrapes, seats, stop) = (Arc::clone(&scrapes), Arc::clone(&seats), stop.clone());
-        let questions = Arc::clone(&questions);
-        let app = App { telemetry: telemetry.clone(), view, reload, web: web.clone(), scrapes, questions, local_only };
+        let (questions, trend, known) = (Arc::clone(&questions), Arc::clone(&trend), Arc::clone(&known));
+        let (told, locks) = (telemetry.clone(), web.clone());
+        let app = App { telemetry: told, view, reload, web: locks, scrapes, questions, trend, known, local_only };
         servers.spawn(Server { router: router(app), telemetry, web, seats, stop }.serve(listener));
     }
     let all = async {
@@ -96,6 +106,7 @@ pub async fn serve(listeners: Vec<TcpListener>, endpoint: Endpoint, stop: Cancel
     };
     tokio::select! {
         ended = all => ended,
+        () = sampling => Ok(()),
         () = async { stop.cancelled().await; tokio::time::sleep(LAST_WORDS).await } => Ok(()),
     }
 }
@@ -129,6 +140,11 @@ pub async fn serve_apart(
 fn router(app: App) -> Router {
     Router::new()
         .route("/", get(page::index))
+        .route("/files", get(page::list))
+        .route("/files/{id}", get(page::story))
+        .route("/static/page.css", get(page::style))
+        .route("/static/page.js", get(page::script))
+        .route("/static/icon.svg", get(page::icon))
         .route("/metrics", get(scrape::metrics))
         .route("/-/healthy", get(api::healthy))
         .route("/healthz", get(api::healthy))

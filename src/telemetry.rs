@@ -25,7 +25,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 pub use self::exposition::{Exposition, Format};
-pub use self::now::PipelineNow;
+pub use self::now::{ConfigNow, DaemonNow, PipelineNow};
 
 use self::catalog::Name;
 use self::event::Event;
@@ -49,10 +49,11 @@ pub struct PipelineInfo {
 }
 
 /// Where the daemon is in its life: what `/-/ready` answers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Readiness {
     /// Ledger, recovery or first scan are not done.
+    #[default]
     Starting = 0,
     /// At work.
     Ready = 1,
@@ -90,6 +91,8 @@ impl std::fmt::Debug for Telemetry {
 struct Inner {
     clock: Arc<dyn Clock>,
     born: Timestamp,
+    /// The same moment on the monotonic clock.
+    began: Duration,
     /// Nanoseconds of the monotonic clock at the engine's last sign of life, plus one; 0 before the first.
     heartbeat: AtomicU64,
     registry: Arc<Registry>,
@@ -101,6 +104,8 @@ struct Inner {
     process: Mutex<process::Sampler>,
     /// Resident memory of the workers, by their numbers.
     workers_resident: Mutex<Vec<(usize, u64)>>,
+    /// The daemon itself, for pages that people read.
+    now: Mutex<DaemonNow>,
 }
 
 #[derive(Default)]
@@ -136,6 +141,7 @@ impl Telemetry {
         let daemon = DaemonHandles::new(&registry);
         let inner = Inner {
             born: clock.now(),
+            began: clock.monotonic(),
             clock,
             heartbeat: AtomicU64::new(0),
             registry,
@@ -145,6 +151,7 @@ impl Telemetry {
             readiness: AtomicU8::new(Readiness::Starting as u8),
             process: Mutex::new(process::Sampler::new()),
             workers_resident: Mutex::default(),
+            now: Mutex::default(),
         };
         let telemetry = Self { inner: Arc::new(inner) };
         telemetry.set_pipelines(pipelines);
@@ -161,6 +168,7 @@ impl Telemetry {
             if let Some(before) = before {
                 handles.now(|now| *now = before);
             }
+            handles.now(|now| (now.freshness, now.latency) = (info.freshness, info.latency));
             pipelines.handles.insert(info.name.clone(), handles);
             let now = self.inner.clock.now();
             pipelines.born.entry(info.name.clone()).or_insert(now);
@@ -172,6 +180,7 @@ impl Telemetry {
     #[expect(clippy::needless_pass_by_value, reason = "an event is built on the spot, for this call only")]
     pub fn emit(&self, event: Event<'_>) {
         self.inner.record(&event);
+        self.inner.note(&event);
         narrate::tell(&event);
     }
 
@@ -204,6 +213,19 @@ impl Telemetry {
         let pipelines = self.inner.pipelines.read().unwrap_or_else(PoisonError::into_inner);
         let handles = pipelines.infos.iter().filter_map(|info| pipelines.handles.get(&info.name));
         handles.map(|of| of.now(|now| now.clone())).collect()
+    }
+
+    /// Returns the state of the daemon itself. One small read of `/proc`, no waiting.
+    #[must_use]
+    pub fn daemon_now(&self) -> DaemonNow {
+        let inner = &self.inner;
+        DaemonNow {
+            at: inner.clock.now(),
+            up: inner.clock.monotonic().saturating_sub(inner.began),
+            readiness: self.readiness(),
+            resident: process::resident_bytes(),
+            ..inner.noted(|now| now.clone())
+        }
     }
 
     /// Sorts collected samples into buckets. To be called every few seconds: between scrapes they pile up.

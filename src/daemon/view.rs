@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use serde_json::{Value, json};
 
 use crate::config::Config;
-use crate::http::{FileFilter, FileSummary, OutcomeCounts, ReadView, ViewError};
+use crate::http::{FileFilter, FileSummary, OutcomeCounts, ReadView, Story, ViewError};
 use crate::job::FileId;
 use crate::ledger::{FileRow, Filter, LedgerError, LedgerReader, StoryLine};
 use crate::publish::Manifest;
@@ -72,13 +72,17 @@ impl ReadView for LedgerView {
         let manifest = row.final_dir.as_deref().and_then(|dir| Manifest::read(dir).ok());
         Ok(Some(document(&row, &story, manifest.as_ref())))
     }
+
+    fn story(&self, id: &FileId) -> Result<Option<Story>, ViewError> {
+        super::story::read(self.reader()?, id).map_err(|error| failed(&error))
+    }
 }
 
 fn failed(error: &LedgerError) -> ViewError {
     ViewError::Failed(error.to_string())
 }
 
-fn summary(row: FileRow) -> FileSummary {
+pub(super) fn summary(row: FileRow) -> FileSummary {
     let manifest = row.final_dir.as_deref().and_then(|dir| Manifest::read(dir).ok());
     FileSummary {
         name: row.display_name(),

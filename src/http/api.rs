@@ -21,12 +21,12 @@ const STUCK: Duration = Duration::from_mins(1);
 /// Why a request was not answered as asked.
 #[derive(Debug)]
 pub(super) struct Refusal {
-    code: StatusCode,
-    message: String,
+    pub(super) code: StatusCode,
+    pub(super) message: String,
 }
 
 impl Refusal {
-    fn new(code: StatusCode, message: impl Into<String>) -> Self {
+    pub(super) fn new(code: StatusCode, message: impl Into<String>) -> Self {
         Self { code, message: message.into() }
     }
 }
@@ -146,7 +146,7 @@ fn pipeline(now: &PipelineNow, outcomes: &OutcomeCounts) -> Value {
     })
 }
 
-/// The query of `/api/v1/files`.
+/// The query of `/api/v1/files` and `/files`.
 #[derive(Debug, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct FilesQuery {
@@ -155,17 +155,24 @@ pub(super) struct FilesQuery {
     limit: Option<usize>,
 }
 
+impl FilesQuery {
+    /// Returns what is asked for; `limit` unless the query has one.
+    pub(super) fn filter(self, limit: usize) -> Result<FileFilter, Refusal> {
+        let limit = self.limit.unwrap_or(limit);
+        if !(1..=1000).contains(&limit) {
+            return Err(Refusal::new(StatusCode::BAD_REQUEST, format!("limit is {limit}, it must be 1 to 1000")));
+        }
+        let named = |text: Option<String>| text.filter(|text| !text.is_empty());
+        Ok(FileFilter { state: named(self.state), pipeline: named(self.pipeline), limit })
+    }
+}
+
 pub(super) async fn files(
     State(app): State<App>,
     query: Result<Query<FilesQuery>, axum::extract::rejection::QueryRejection>,
 ) -> Result<axum::Json<Value>, Refusal> {
     let Query(query) = query.map_err(|error| Refusal::new(StatusCode::BAD_REQUEST, error.body_text()))?;
-    let limit = query.limit.unwrap_or(100);
-    if !(1..=1000).contains(&limit) {
-        return Err(Refusal::new(StatusCode::BAD_REQUEST, format!("limit is {limit}, it must be 1 to 1000")));
-    }
-    let named = |text: Option<String>| text.filter(|text| !text.is_empty());
-    let filter = FileFilter { state: named(query.state), pipeline: named(query.pipeline), limit };
+    let filter = query.filter(100)?;
     if let Some(pipeline) = &filter.pipeline
         && !app.telemetry.now().iter().any(|now| now.name == *pipeline)
     {

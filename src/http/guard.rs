@@ -17,8 +17,12 @@ const HEADERS: [(HeaderName, &str); 4] = [
     (header::CACHE_CONTROL, "no-store"),
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (header::X_FRAME_OPTIONS, "DENY"),
-    (header::CONTENT_SECURITY_POLICY, "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"),
+    (header::CONTENT_SECURITY_POLICY, POLICY),
 ];
+
+/// Nothing but our own files, nothing inline, nothing from elsewhere, no frame around it.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
+    form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
 /// Wraps every handler.
 pub(super) async fn guard(State(app): State<App>, request: Request, next: Next) -> Response {
@@ -68,6 +72,8 @@ fn comes_from_elsewhere(headers: &HeaderMap) -> bool {
 fn handler(path: &str) -> &'static str {
     match path {
         "/" => "index",
+        "/files" => "list",
+        "/static/page.css" | "/static/page.js" | "/static/icon.svg" => "static",
         "/metrics" => "metrics",
         "/-/healthy" | "/healthz" => "healthy",
         "/-/ready" | "/readyz" => "ready",
@@ -76,8 +82,9 @@ fn handler(path: &str) -> &'static str {
         "/version" => "version",
         "/api/v1/status" => "status",
         "/api/v1/files" => "files",
-        _ => match path.strip_prefix("/api/v1/files/") {
-            Some(id) if !id.is_empty() && !id.contains('/') => "file",
+        _ => match path.rsplit_once('/') {
+            Some(("/api/v1/files", id)) if !id.is_empty() => "file",
+            Some(("/files", id)) if !id.is_empty() => "story",
             _ => "other",
         },
     }
@@ -155,12 +162,14 @@ mod tests {
     #[test]
     fn every_handler_is_in_the_catalogue_and_paths_make_no_labels() {
         let paths = ["/", "/metrics", "/-/healthy", "/-/ready", "/-/reload", "/-/config", "/version", "/api/v1/status"];
-        let more = ["/api/v1/files", "/api/v1/files/x", "/etc/passwd"];
+        let more = ["/api/v1/files", "/api/v1/files/x", "/files", "/files/x", "/static/page.js", "/etc/passwd"];
         let labels: Vec<_> = paths.into_iter().chain(more).map(handler).chain(["door"]).collect();
         for (known, _) in HANDLER_CODES {
             assert!(labels.contains(known), "{known}");
         }
         assert_eq!(labels.len(), HANDLER_CODES.len());
-        assert_eq!((handler("/api/v1/files/"), handler("/api/v1/files/a/b")), ("other", "other"));
+        for path in ["/api/v1/files/", "/api/v1/files/a/b", "/files/", "/files/a/b", "/static/x", "/static/"] {
+            assert_eq!(handler(path), "other", "{path}");
+        }
     }
 }

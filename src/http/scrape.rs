@@ -222,6 +222,8 @@ mod tests {
             web: None,
             scrapes: Arc::default(),
             questions: Arc::new(Semaphore::new(1)),
+            trend: Arc::default(),
+            known: Arc::default(),
             local_only: true,
         };
         let ask = async |seconds: &'static str| {

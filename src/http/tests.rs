@@ -1,6 +1,7 @@
 //! The endpoint over a real socket.
 
 mod metrics;
+mod pages;
 mod tls;
 
 use std::collections::BTreeMap;
@@ -55,7 +56,14 @@ impl ReadView for OneFile {
     fn file(&self, id: &FileId) -> Result<Option<Value>, ViewError> {
         Ok((id.as_str() == ID).then(|| json!({ "id": ID })))
     }
+
+    fn story(&self, id: &FileId) -> Result<Option<Story>, ViewError> {
+        let [file] = <[FileSummary; 1]>::try_from(self.files(&EVERYTHING)?).unwrap();
+        Ok((*id == file.id).then(|| pages::story(file)))
+    }
 }
+
+const EVERYTHING: FileFilter = FileFilter { state: None, pipeline: None, limit: 1 };
 
 /// A running endpoint; dropped with its runtime.
 struct Running {
@@ -73,11 +81,19 @@ impl Running {
     }
 
     fn with(reload: Option<mpsc::Sender<ReloadRequest>>, telemetry: Telemetry, web: Option<Arc<Web>>) -> Self {
+        Self::over(Arc::new(OneFile), reload, telemetry, web)
+    }
+
+    fn over(
+        view: Arc<dyn ReadView>,
+        reload: Option<mpsc::Sender<ReloadRequest>>,
+        telemetry: Telemetry,
+        web: Option<Arc<Web>>,
+    ) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
-        let view = Arc::new(OneFile);
         let endpoint = Endpoint { telemetry: telemetry.clone(), view, reload, web };
         let serving = runtime.spawn(serve(vec![listener], endpoint, stop.clone()));
         Self { runtime, address, telemetry, stop, serving }
@@ -215,14 +231,6 @@ fn the_api_speaks_json_also_when_it_refuses() {
         let error = body["error"].as_str().unwrap().to_owned();
         assert!(found == code && error.contains(words), "{path}: {found} {error}");
     }
-}
-
-#[test]
-fn the_status_page_needs_no_script() {
-    let endpoint = Running::start(None);
-    let (code, head, body) = endpoint.ask("GET", "/");
-    assert!(code == 200 && head.contains("content-type: text/html"), "{head}");
-    assert!(body.contains("a&lt;b.csv") && body.contains("succeeded 4") && !body.contains("<script"), "{body}");
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Serialize, Serializer};
 
+use super::story::Story;
 use crate::job::{FileId, Outcome, QuarantineReason, RejectReason, RowCounts, Timestamp};
 
 /// Files by pipeline and outcome.
@@ -33,6 +34,9 @@ pub trait ReadView: Send + Sync + 'static {
 
     /// Returns a file's whole story as `forebay explain --json` tells it; `None` if the ledger does not know it.
     fn file(&self, id: &FileId) -> Result<Option<serde_json::Value>, ViewError>;
+
+    /// Returns the same for the page about the file, with its first rejected rows. Reads a bounded amount.
+    fn story(&self, id: &FileId) -> Result<Option<Story>, ViewError>;
 }
 
 /// Which files are wanted.

@@ -96,7 +96,7 @@ impl Inner {
                     of.oldest_in_flight.set(seconds_or_zero(oldest_in_flight));
                     of.now(|now| {
                         (now.pending, now.pending_bytes, now.oldest_pending) = (pending, pending_bytes, oldest_pending);
-                        now.in_flight = in_flight;
+                        (now.in_flight, now.oldest_in_flight) = (in_flight, oldest_in_flight);
                     });
                 });
             }
@@ -217,6 +217,7 @@ fn moved(of: &PipelineHandles, progress: Progress) {
             of.read_bytes.increment(bytes);
             of.in_flight_bytes.raise(bytes);
             of.in_flight_rows.raise(rows);
+            of.now(|now| now.rows_seen += rows);
         }
         Progress::Wrote { bytes } => of.written_bytes.increment(bytes),
         Progress::Stage(_) => {}
@@ -263,7 +264,15 @@ fn published(of: &PipelineHandles, report: &JobReport) {
     of.rows_read.increment(report.rows.read);
     of.rows_written.increment(report.rows.written);
     of.rows_dropped.increment(report.rows.dropped);
-    of.now(|now| now.rows += report.rows);
+    of.now(|now| {
+        now.rows += report.rows;
+        for (reason, rows) in &report.rejects {
+            *now.rejects.entry(*reason).or_default() += rows;
+        }
+        for (rule, rows) in &report.rule_violations {
+            *now.violations.entry(rule.clone()).or_default() += rows;
+        }
+    });
     for (reason, rows) in &report.rejects {
         if let Some(counter) = of.rejected.get(reason.as_str()) {
             counter.increment(*rows);

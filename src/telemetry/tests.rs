@@ -3,6 +3,7 @@
 #![expect(clippy::float_cmp, reason = "counts are whole numbers, exact in f64")]
 
 mod formats;
+mod people;
 
 use super::catalog::{Born, Kind, Label, Scope, Values};
 use super::*;

@@ -27,6 +27,7 @@ mod flow;
 mod hostile;
 mod lifecycle;
 mod metrics;
+mod page;
 mod prometheus;
 mod support;
 mod workers;

@@ -1,5 +1,6 @@
 //! The harness: the real program, in folders of its own, watched from outside.
 
+mod browser;
 mod certificates;
 mod cli;
 mod daemon;
@@ -11,6 +12,7 @@ mod prometheus;
 mod python;
 mod scrape;
 
+pub(crate) use browser::{Browser, Tab};
 pub(crate) use certificates::{CLIENT, write_certificates};
 pub(crate) use cli::Cli;
 pub(crate) use daemon::Daemon;

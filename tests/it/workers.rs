@@ -36,7 +36,7 @@ fn large() -> &'static str {
 }
 
 /// The processes the daemon has started.
-fn workers(daemon: &Daemon) -> Vec<Pid> {
+pub(crate) fn workers(daemon: &Daemon) -> Vec<Pid> {
     let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", daemon.pid())).unwrap_or_default();
     let every_thread = fs::read_dir(format!("/proc/{}/task", daemon.pid()))
         .unwrap()

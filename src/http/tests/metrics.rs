@@ -136,7 +136,7 @@ fn a_daemon_that_is_busy_with_itself_still_answers() {
 }
 
 /// A ledger on a disk that hangs until the end of the test.
-struct Hanging(std::sync::Mutex<std::sync::mpsc::Receiver<()>>);
+pub(super) struct Hanging(pub(super) std::sync::Mutex<std::sync::mpsc::Receiver<()>>);
 
 impl ReadView for Hanging {
     fn outcomes(&self) -> Result<OutcomeCounts, ViewError> {
@@ -153,6 +153,10 @@ impl ReadView for Hanging {
     }
 
     fn file(&self, _: &FileId) -> Result<Option<Value>, ViewError> {
+        Ok(None)
+    }
+
+    fn story(&self, _: &FileId) -> Result<Option<Story>, ViewError> {
         Ok(None)
     }
 }

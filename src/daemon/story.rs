@@ -1,0 +1,172 @@
+//! One file's whole story for the endpoint: the ledger's line, its manifest, its explanation, its first rejected rows.
+//!
+//! What it reads is bounded: one row and the turns of one file, one manifest, and the first row group of one small file.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use polars::prelude::{AnyValue, DataFrame, ParallelStrategy, ParquetReader, SerReader as _};
+use serde::Deserialize;
+
+use super::view::summary;
+use crate::http::{PublishedAs, RejectedRow, Story, Turn};
+use crate::job::{FileId, RejectReason, display_name};
+use crate::ledger::{FileRow, LedgerError, LedgerReader};
+use crate::publish::{Manifest, REJECTS, REJECTS_SUFFIX, beside};
+
+/// Rejected rows shown.
+const SAMPLE: usize = 10;
+
+/// A larger file of rejects is left to `forebay rejects`: a page must not cost the daemon its memory.
+const SAMPLE_BYTES: u64 = 16 << 20;
+
+/// Bytes of a rejected record shown.
+const RAW: usize = 160;
+
+/// What the explanation of a refusal has for this page.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Explanation {
+    hint: String,
+    what_next: Vec<String>,
+    rejects: BTreeMap<RejectReason, u64>,
+}
+
+/// Reads a file's story; `None` if the ledger does not know the file.
+pub(super) fn read(reader: &LedgerReader, id: &FileId) -> Result<Option<Story>, LedgerError> {
+    let Some(row) = reader.get(id)? else { return Ok(None) };
+    let turns = reader.story(id)?.into_iter().map(|line| Turn { at: line.at, what: line.what, message: line.message });
+    let explanation: Explanation =
+        row.explanation.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+    let manifest = row.final_dir.as_deref().map(Manifest::read);
+    let (manifest, unreadable) = match manifest {
+        Some(Ok(manifest)) => (Some(manifest), None),
+        Some(Err(error)) => (None, Some(error.to_string())),
+        None => (None, None),
+    };
+    let sample = place(&row).map(|path| sample(&path)).unwrap_or_default();
+    let facts = facts(&row, manifest.as_ref());
+    let published = manifest.zip(row.final_dir.clone()).map(|(manifest, directory)| PublishedAs {
+        directory: display_name(directory.as_os_str()),
+        outputs: manifest.outputs,
+        stages: manifest.stages,
+        rejects_by_rule: manifest.rejects_by_rule,
+        rule_violations: manifest.rule_violations,
+        drift: manifest.drift,
+    });
+    let story = Story {
+        hint: explanation.hint,
+        what_next: explanation.what_next,
+        last_error: row.last_error.clone().filter(|error| *error != row.message),
+        duplicate_of: row.duplicate_of.clone(),
+        started_at: row.started_at,
+        next_attempt_at: row.next_attempt_at,
+        turns: turns.collect(),
+        published,
+        unreadable,
+        sample,
+        facts,
+        file: summary(row),
+    };
+    Ok(Some(with_rejects(story, explanation.rejects)))
+}
+
+/// A refused file has no manifest: its explanation counts its rejects.
+fn with_rejects(mut story: Story, rejects: BTreeMap<RejectReason, u64>) -> Story {
+    if story.file.rejects.is_empty() {
+        story.file.rejects = rejects;
+    }
+    story
+}
+
+fn facts(row: &FileRow, manifest: Option<&Manifest>) -> Vec<(&'static str, String)> {
+    let shown = |path: &Option<PathBuf>| path.as_ref().map(|path| display_name(path.as_os_str()));
+    let of = |get: fn(&Manifest) -> String| manifest.map(get);
+    let facts = [
+        ("blake3", row.blake3.clone()),
+        ("encoding", of(|manifest| manifest.input.encoding.clone())),
+        ("compression", of(|manifest| manifest.input.compression.clone())),
+        ("blank lines", of(|manifest| manifest.blank_lines.to_string())),
+        ("attempts", Some(row.starts.to_string())),
+        ("output", shown(&row.final_dir)),
+        ("original", shown(&row.resting).or_else(|| shown(&Some(row.input_path.clone())))),
+        ("trace id", row.trace_id.clone()),
+        ("config hash", of(|manifest| manifest.config_hash.clone())),
+        ("forebay", of(|manifest| manifest.version.clone())),
+    ];
+    facts.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+}
+
+/// Returns where its rejected rows lie, if there are any.
+fn place(row: &FileRow) -> Option<PathBuf> {
+    let published = row.final_dir.as_ref().map(|dir| dir.join(REJECTS));
+    let refused = row.resting.as_ref().map(|original| beside(original, REJECTS_SUFFIX));
+    let fits = |path: &PathBuf| path.metadata().is_ok_and(|facts| facts.is_file() && facts.len() <= SAMPLE_BYTES);
+    published.into_iter().chain(refused).find(fits)
+}
+
+/// Returns the first rejected rows; none if they cannot be read, which `forebay rejects` tells of.
+fn sample(path: &Path) -> Vec<RejectedRow> {
+    let read = || {
+        let reader = ParquetReader::new(File::open(path).ok()?).read_parallel(ParallelStrategy::None);
+        let frame = reader.with_slice(Some((0, SAMPLE))).finish().ok()?;
+        Some((0..frame.height()).map(|index| rejected(&frame, index)).collect())
+    };
+    read().unwrap_or_default()
+}
+
+fn rejected(frame: &DataFrame, index: usize) -> RejectedRow {
+    let value = |name: &str| frame.column(name).ok().and_then(|column| column.get(index).ok());
+    // What comes from a file must not talk to the page.
+    let text = |name: &str| match value(name) {
+        Some(value) if !value.is_null() => display_name(OsStr::new(&*value.str_value())),
+        _ => String::new(),
+    };
+    let bytes = match value("raw") {
+        Some(AnyValue::Binary(bytes)) => bytes.to_vec(),
+        Some(AnyValue::BinaryOwned(bytes)) => bytes,
+        _ => Vec::new(),
+    };
+    RejectedRow {
+        line: value("line").and_then(|line| line.extract()).unwrap_or(0),
+        column: text("column"),
+        reason: text("reason"),
+        rule: text("rule"),
+        detail: text("detail"),
+        raw: raw(&bytes),
+    }
+}
+
+/// Returns the beginning of a record, escaped.
+fn raw(bytes: &[u8]) -> String {
+    use std::os::unix::ffi::OsStrExt as _;
+    let shown = bytes.get(..RAW).unwrap_or(bytes).trim_ascii_end();
+    let mut text = display_name(OsStr::from_bytes(shown));
+    if bytes.len() > RAW {
+        text.push('…');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_is_cut_and_cannot_lie() {
+        assert_eq!(raw(b"1,a\n"), "1,a");
+        assert_eq!(raw(b"a\xe2\x80\xaeb\0\xff"), "a\\u{202e}b\\u{0}\\xff");
+        assert_eq!(raw(&[b'x'; 500]).chars().count(), RAW + 1);
+    }
+
+    #[test]
+    fn rows_that_cannot_be_read_are_no_rows() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(REJECTS);
+        assert!(sample(&path).is_empty());
+        File::create(&path).unwrap();
+        assert!(sample(&path).is_empty());
+    }
+}
