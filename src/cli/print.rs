@@ -1,5 +1,7 @@
 //! `forebay print`: references and assets of this very version.
 
+mod dashboards;
+
 use clap::{Args, Subcommand};
 
 use super::console::Console;
@@ -30,6 +32,8 @@ enum What {
     Rules(RulesArgs),
     /// An Alertmanager configuration to start from.
     Alertmanager,
+    /// The Grafana dashboards.
+    Dashboards(dashboards::DashboardsArgs),
 }
 
 /// What the rules name that only their user knows.
@@ -72,6 +76,7 @@ fn rules(args: &RulesArgs) -> String {
 
 pub(super) fn print(global: &Global, args: &PrintArgs, console: &Console) -> Result<Exit, Failure> {
     let text = match &args.what {
+        What::Dashboards(args) => return dashboards::print(args, console).map(|()| Exit::Done),
         What::Metrics => reference::markdown(),
         What::SeriesBudget => budget::markdown(),
         What::ConfigSchema => config::json_schema().clone(),

@@ -32,13 +32,13 @@ fn alerts() -> Vec<Rule> {
     rules(&read(RULES)).into_iter().filter(|rule| rule.kind == "alert").collect()
 }
 
-fn alert_names() -> BTreeSet<String> {
+pub(crate) fn alert_names() -> BTreeSet<String> {
     alerts().into_iter().map(|rule| rule.name).collect()
 }
 
 /// Runs a tool that must be content, and returns what it printed. Without the tool the test is left out, loudly.
 #[track_caller]
-fn tool(program: &str, args: &[&str]) -> Option<String> {
+pub(crate) fn tool(program: &str, args: &[&str]) -> Option<String> {
     match Command::new(program).args(args).current_dir(ROOT).output() {
         Ok(output) => {
             let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
@@ -132,12 +132,12 @@ fn every_selector_can_be_rendered_for_another_job() {
     }
 }
 
-fn catalogue() -> BTreeMap<&'static str, &'static Metric> {
+pub(crate) fn catalogue() -> BTreeMap<&'static str, &'static Metric> {
     Name::ALL.iter().map(|name| name.metric()).map(|metric| (metric.name, metric)).collect()
 }
 
 /// Returns the metric behind the name of a series: histograms are written as several.
-fn behind<'c>(catalogue: &BTreeMap<&str, &'c Metric>, series: &str) -> Option<&'c Metric> {
+pub(crate) fn behind<'c>(catalogue: &BTreeMap<&str, &'c Metric>, series: &str) -> Option<&'c Metric> {
     let histogram = |suffix: &str| catalogue.get(series.strip_suffix(suffix)?);
     let histogram = || ["_bucket", "_sum", "_count"].into_iter().find_map(histogram);
     let plain = catalogue.get(series).filter(|metric| !matches!(metric.kind, Kind::Histogram(_)));
@@ -145,7 +145,7 @@ fn behind<'c>(catalogue: &BTreeMap<&str, &'c Metric>, series: &str) -> Option<&'
 }
 
 /// Returns what is wrong with a matcher, if something is.
-fn fault(metric: &Metric, label: &str, value: &str) -> Option<String> {
+pub(crate) fn fault(metric: &Metric, label: &str, value: &str) -> Option<String> {
     let Some(known) = metric.labels.iter().find(|known| known.name == label) else {
         return Some(format!("{} has no label {label}", metric.name));
     };

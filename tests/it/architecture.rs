@@ -27,6 +27,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     // What is told.
     ("telemetry", &["clock", "job"]),
     ("http", &["telemetry", "job"]),
+    ("dashboards", &["telemetry"]),
     // The wiring.
     ("lifecycle", &[]),
     (
@@ -56,6 +57,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "config",
             "csv",
             "daemon",
+            "dashboards",
             // The web config is `http`'s; `check` and `print scrape-config` ask whether it is sound.
             "http",
             "job",
@@ -77,6 +79,7 @@ const PURE: &[&str] = &[
     "src/engine.rs",
     "src/engine/",
     "src/discover/settle.rs",
+    "src/dashboards/",
     "src/cli/init/sample.rs",
     "src/cli/init/guess.rs",
     "src/cli/init/render.rs",

@@ -20,6 +20,7 @@ mod architecture;
 mod arrival;
 mod cli;
 mod config;
+mod dashboards;
 mod data;
 mod endpoint;
 mod exact;

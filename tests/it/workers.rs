@@ -27,7 +27,7 @@ fn project(limits: &str) -> Project {
     ))
 }
 
-fn large() -> &'static str {
+pub(crate) fn large() -> &'static str {
     static TEXT: LazyLock<String> = LazyLock::new(|| {
         let rows = (0..MANY).map(|id| format!("{id},somebody number {id}\n"));
         std::iter::once("id,name\n".to_owned()).chain(rows).collect()
@@ -48,7 +48,7 @@ pub(crate) fn workers(daemon: &Daemon) -> Vec<Pid> {
     pids.into_iter().filter_map(Pid::from_raw).collect()
 }
 
-fn the_worker(daemon: &Daemon) -> Pid {
+pub(crate) fn the_worker(daemon: &Daemon) -> Pid {
     wait_for("a worker", || workers(daemon).first().copied())
 }
 

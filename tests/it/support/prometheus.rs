@@ -19,7 +19,9 @@ impl Prometheus {
     /// installed, which is said loudly.
     #[track_caller]
     pub(crate) fn start(project: &Project, jobs: &str) -> Option<Self> {
-        let config = format!("global:\n  scrape_interval: 1s\n  scrape_timeout: 1s\nscrape_configs:\n{jobs}");
+        let config = format!(
+            "global:\n  scrape_interval: 1s\n  scrape_timeout: 1s\n  evaluation_interval: 1s\nscrape_configs:\n{jobs}"
+        );
         let path = project.path("prometheus.yml");
         std::fs::write(&path, config).unwrap();
         // Free a moment ago: Prometheus cannot be told to choose one and say which.
@@ -72,6 +74,30 @@ impl Prometheus {
             let value: f64 = sample["value"][1].as_str()?.parse().ok()?;
             wanted(value).then_some(value)
         })
+    }
+
+    /// Asks for the newest values.
+    #[track_caller]
+    pub(crate) fn instant(&self, query: &str) -> Value {
+        let answer = self.try_ask(&format!("/api/v1/query?query={}", encode(query)));
+        answer.unwrap_or_else(|| panic!("Prometheus does not answer {query}"))
+    }
+
+    /// Asks for the values of the last seconds, one for each.
+    #[track_caller]
+    pub(crate) fn range(&self, query: &str, seconds: u64) -> Value {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+        let span = format!("start={}&end={now}&step=1", now - seconds);
+        let answer = self.try_ask(&format!("/api/v1/query_range?query={}&{span}", encode(query)));
+        answer.unwrap_or_else(|| panic!("Prometheus does not answer {query}"))
+    }
+
+    /// Asks for the values of a label of some series, sorted.
+    #[track_caller]
+    pub(crate) fn label_values(&self, series: &str, label: &str) -> Vec<String> {
+        let answer = self.try_ask(&format!("/api/v1/label/{label}/values?match[]={}", encode(series)));
+        let values = answer.unwrap_or_else(|| panic!("Prometheus does not answer label_values({series}, {label})"));
+        values.as_array().unwrap().iter().map(|value| value.as_str().unwrap().to_owned()).collect()
     }
 
     /// Waits for the exemplars of a series.

@@ -1,0 +1,255 @@
+//! A daemon to which everything happens that a panel shows, a Prometheus that scrapes it, and every question of every
+//! dashboard put to it. There is no list of what may stay without an answer.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::time::Instant;
+
+use rustix::process::{Signal, kill_process};
+use serde_json::Value;
+
+use super::grafana::{Chosen, NAMES, Query, annotations, list, panels, queries, shipped, text, variables};
+use super::lint::label_values;
+use crate::support::{Daemon, Project, Prometheus, wait_for};
+use crate::workers::{large, the_worker};
+
+const CONFIG: &str = r#"
+[server]
+listen = "127.0.0.1:0"
+[paths]
+base = "data"
+[limits]
+workers = 1
+
+[pipelines.p]
+settle = "60ms"
+scan_interval = "1s"
+[pipelines.p.columns]
+id = "int64"
+name = "string"
+[pipelines.p.rules]
+positive = "id > 0"
+small = { check = "id < 1000", action = "drop" }
+[pipelines.p.aggregates.names]
+sql = "SELECT name, COUNT(*) AS n FROM rows GROUP BY name"
+[pipelines.p.objectives]
+freshness = "1s"
+latency = "1m"
+
+[pipelines.large]
+settle = "60ms"
+scan_interval = "1s"
+columns.id = "int64"
+columns.name = "string"
+
+[pipelines.waiting]
+settle = "5m"
+scan_interval = "1s"
+columns.id = "int64"
+"#;
+
+/// What may show nothing but 0: these count what must never happen, or does not here. They are answered, too.
+const ZERO: &[&str] = &[
+    "Instances down / down",
+    "Rows unaccounted for / rows",
+    "Pipelines / in progress",
+    "Operations that failed / {{op}}",
+    "Missed by events / {{instance}} missed files",
+    "Missed by events / {{instance}} overflows",
+    "Back-pressure / {{instance}} {{reason}}",
+];
+
+/// Waits until Prometheus has seen something: what lasts less than a scrape is on no panel.
+fn seen(prometheus: &Prometheus, expr: &str) {
+    prometheus.wait_value(&format!("sum({expr})"), |value| value > 0.0);
+}
+
+/// Lets everything happen.
+fn happen(project: &Project, daemon: &Daemon, prometheus: &Prometheus) {
+    seen(prometheus, "up{job=\"forebay\"}");
+    let sound = "id,name\n1,a\n2,b\n3,a\nx,c\n-1,d\n5000,e\n";
+    for (name, text) in [
+        ("sound.csv", sound.to_owned()),
+        ("empty.csv", String::new()),
+        ("another.csv", "other,header\n1,2\n".to_owned()),
+        ("drift.csv", "name,id,more\na,1,1\nb,2,2\n".to_owned()),
+        ("broken.csv", format!("id,name\n{}", "x,a\n".repeat(40))),
+    ] {
+        project.drop_file("p", name, text);
+    }
+    daemon.wait_processed("p", 5);
+    project.drop_file("p", "again.csv", sound);
+    daemon.wait_processed("p", 6);
+    std::os::unix::fs::symlink("/dev/null", project.inbox("p").join("link.csv")).unwrap();
+    project.drop_file("waiting", "new.csv", "id\n1\n");
+    refuse_a_reload(project, daemon, prometheus);
+    // The first attempt is left alone until it was scraped; the third death is the last.
+    project.drop_file("large", "large.csv", large());
+    seen(prometheus, "forebay_in_flight_rows");
+    for death in 1..=3 {
+        wait_for("the large file to be under way", || (in_flight(daemon) > 0.0).then_some(()));
+        kill_process(the_worker(daemon), Signal::KILL).unwrap();
+        prometheus.wait_value("sum(forebay_worker_crashes_total)", |crashes| crashes >= f64::from(death));
+    }
+    daemon.wait_processed("large", 1);
+}
+
+fn in_flight(daemon: &Daemon) -> f64 {
+    daemon.scrape().metric("forebay_in_flight_rows").label("pipeline", "large").value()
+}
+
+/// A reload that is refused, and one that is not.
+fn refuse_a_reload(project: &Project, daemon: &Daemon, prometheus: &Prometheus) {
+    project.configure("[pipelines.p]\nfoo = 1\n");
+    daemon.signal(Signal::HUP);
+    seen(prometheus, "forebay_config_last_reload_successful == bool 0");
+    project.configure(CONFIG);
+    // Within ten seconds of its start a process is still starting.
+    prometheus.wait_value("max(time() - process_start_time_seconds)", |age| age > 11.0);
+    daemon.signal(Signal::HUP);
+    seen(prometheus, "forebay_config_last_reload_successful");
+}
+
+/// Everything one question was answered with.
+struct Answer {
+    series: Vec<Value>,
+    values: Vec<f64>,
+}
+
+fn ask(prometheus: &Prometheus, query: &Query, chosen: &Chosen) -> Answer {
+    let expr = chosen.put_into(&query.expr);
+    let data = if query.instant { prometheus.instant(&expr) } else { prometheus.range(&expr, chosen.range) };
+    let series = list(&data, "result").to_vec();
+    let samples = series.iter().flat_map(|series| list(series, "values").iter().chain(series.get("value")));
+    let values = samples.filter_map(|sample| sample[1].as_str()?.parse().ok()).filter(|value: &f64| value.is_finite());
+    Answer { values: values.collect(), series }
+}
+
+/// Returns what is wrong with an answer.
+fn fault(query: &Query, answer: &Answer) -> Option<String> {
+    let say = |what: String| Some(format!("{}: {what}: {}", query.place, query.expr));
+    if answer.values.is_empty() {
+        return say(format!("no data in {} series", answer.series.len()));
+    }
+    let zero = answer.values.iter().all(|value| *value == 0.0);
+    let may_be = query.kind == "annotation" || ZERO.iter().any(|place| query.place.ends_with(place));
+    if zero && !may_be {
+        return say("nothing but 0".to_owned());
+    }
+    let labels = query.legend.split("{{").skip(1).filter_map(|label| label.split("}}").next());
+    let missing =
+        |label: &&str| query.kind != "annotation" && answer.series.iter().any(|of| of["metric"][label].is_null());
+    let missing: Vec<&str> = labels.filter(missing).collect();
+    if missing.is_empty() { None } else { say(format!("without {missing:?}")) }
+}
+
+/// Puts every question, with everything and with single values chosen, until all are answered or time is up.
+fn faults(prometheus: &Prometheus, began: Instant, instance: &str) -> Vec<String> {
+    let all: Vec<Query> = NAMES.iter().map(|name| shipped(name)).flat_map(|of| every(&of)).collect();
+    let mut found = Vec::new();
+    let chosen = |job: &[&str], instance: &[&str], pipeline: &[&str]| {
+        let owned = |values: &[&str]| values.iter().map(ToString::to_string).collect();
+        let values = vec![("job", owned(job)), ("instance", owned(instance)), ("pipeline", owned(pipeline))];
+        Chosen { values, range: began.elapsed().as_secs() + 1 }
+    };
+    for chosen in [chosen(&[], &[], &[]), chosen(&["forebay"], &[instance], &["p", "large", "waiting"])] {
+        found.extend(all.iter().filter_map(|query| fault(query, &ask(prometheus, query, &chosen))));
+    }
+    // What is not chosen is not shown.
+    let nobody = chosen(&["other"], &[], &[]);
+    let shown = all.iter().filter(|query| !ask(prometheus, query, &nobody).series.is_empty());
+    found.extend(shown.map(|query| format!("{}: shows another job", query.place)));
+    found
+}
+
+fn every(dashboard: &Value) -> Vec<Query> {
+    queries(dashboard).into_iter().chain(annotations(dashboard)).collect()
+}
+
+/// A question to which there is no answer, one answered with nothing but 0, and a name without its label.
+fn assert_faults_are_found(prometheus: &Prometheus) {
+    let chosen = Chosen { values: vec![("job", vec![])], range: 10 };
+    let like = |expr: &str, legend: &str| Query {
+        expr: expr.to_owned(),
+        legend: legend.to_owned(),
+        ..queries(&shipped("overview")).pop().unwrap()
+    };
+    for (query, words) in [
+        (like("forebay_gone{job=~\"$job\"}", ""), "no data"),
+        (like("0 * up{job=~\"$job\"} / 0", ""), "no data"),
+        (like("forebay_draining{job=~\"$job\"}", ""), "nothing but 0"),
+        (like("sum(up{job=~\"$job\"})", "{{instance}}"), "without"),
+    ] {
+        let found = fault(&query, &ask(prometheus, &query, &chosen)).unwrap_or_default();
+        assert!(found.contains(words), "{query:?}: {found}");
+    }
+}
+
+/// The variables offer what there is.
+fn assert_variables(prometheus: &Prometheus, instance: &str) {
+    for name in NAMES {
+        let dashboard = shipped(name);
+        let mut offered = Vec::new();
+        for variable in variables(&dashboard, "query") {
+            let (series, label) = label_values(text(&variable["query"], "query")).unwrap();
+            let all = Chosen { values: vec![("job", vec![]), ("instance", vec![])], range: 0 };
+            offered.push((label.to_owned(), prometheus.label_values(&all.put_into(series), label)));
+        }
+        let expected =
+            [("job", vec!["forebay"]), ("instance", vec![instance]), ("pipeline", vec!["large", "p", "waiting"])];
+        let expected =
+            expected.map(|(name, values)| (name.to_owned(), values.iter().map(ToString::to_string).collect()));
+        assert_eq!(offered, expected, "{name}");
+    }
+}
+
+/// Fields that panels rename or make a link of are labels of what they show; exemplars are there.
+fn assert_fields_and_exemplars(prometheus: &Prometheus, range: u64) {
+    let all = Chosen { values: vec![("job", vec![]), ("instance", vec![]), ("pipeline", vec![])], range };
+    for dashboard in NAMES.map(shipped) {
+        for panel in panels(&dashboard) {
+            let own = queries(&dashboard).into_iter().filter(|query| query.panel == text(panel, "title"));
+            let own: Vec<Query> = own.filter(|query| query.kind == text(panel, "type")).collect();
+            let series: Vec<Value> = own.iter().flat_map(|query| ask(prometheus, query, &all).series).collect();
+            let fields = list(&panel["fieldConfig"], "overrides").iter().map(|of| &of["matcher"]);
+            for field in fields.filter(|of| of["id"] == "byName").map(|of| text(of, "options")) {
+                let value = field == "Value" || field.strip_prefix("Value #").is_some_and(|id| "ABCDEFGH".contains(id));
+                let label = series.iter().all(|series| series["metric"][field].is_string());
+                assert!(value || label, "{}: no {field}", text(panel, "title"));
+            }
+        }
+        for query in queries(&dashboard).iter().filter(|query| query.exemplars) {
+            let found = prometheus.wait_exemplars(&all.put_into(&query.expr));
+            assert!(found.iter().all(|exemplar| exemplar["labels"]["file_id"].is_string()), "{}", query.place);
+        }
+    }
+}
+
+#[test]
+fn every_question_of_every_dashboard_is_answered() {
+    let project = Project::with_config(CONFIG);
+    fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/alerts/forebay.rules.yml"), project.path("rules.yml")).unwrap();
+    let daemon = project.start();
+    let instance = daemon.address().to_owned();
+    let job = format!(
+        "  - job_name: forebay\n    static_configs: [{{targets: [\"{instance}\"]}}]\nrule_files: [rules.yml]\n"
+    );
+    let began = Instant::now();
+    let Some(prometheus) = Prometheus::start(&project, &job) else { return };
+    happen(&project, &daemon, &prometheus);
+    let answered = Instant::now();
+    let mut faults_left = faults(&prometheus, began, &instance);
+    while !faults_left.is_empty() && answered.elapsed().as_secs() < 20 {
+        faults_left = faults(&prometheus, began, &instance);
+    }
+    assert!(faults_left.is_empty(), "{faults_left:#?}");
+    assert_faults_are_found(&prometheus);
+    assert_variables(&prometheus, &instance);
+    assert_fields_and_exemplars(&prometheus, began.elapsed().as_secs());
+    let zero: BTreeSet<&str> = ZERO.iter().copied().collect();
+    let places: Vec<String> = NAMES.iter().flat_map(|name| queries(&shipped(name))).map(|query| query.place).collect();
+    for place in zero {
+        assert!(places.iter().any(|of| of.ends_with(place)), "no panel shows {place}");
+    }
+    daemon.stop();
+}
