@@ -12,6 +12,7 @@ use super::handles::{DaemonHandles, PipelineHandles, pair};
 use super::registry::{Late, PerWord, Samples, Whose, number};
 use super::{Inner, Readiness};
 use crate::job::{DriftKind, JobReport, Outcome, Progress, Timestamp};
+use crate::planted;
 
 impl Inner {
     /// Moves the metrics of one event.
@@ -261,7 +262,7 @@ fn drifted(of: &PipelineHandles, drift: &BTreeMap<DriftKind, u64>) {
 fn published(of: &PipelineHandles, report: &JobReport) {
     of.file_rows.add(number(report.rows.read));
     of.rows_read.increment(report.rows.read);
-    of.rows_written.increment(report.rows.written);
+    of.rows_written.increment(planted::written(report.rows.written));
     of.rows_dropped.increment(report.rows.dropped);
     of.now(|now| now.rows += report.rows);
     for (reason, rows) in &report.rejects {

@@ -274,3 +274,20 @@ fn the_program_prints_what_is_shipped_and_for_another_job_what_is_asked_for() {
     assert!(!other.contains("example.com"), "every address can be replaced");
     print(&["rules", "--job", "a\"b"]).expect_code(2);
 }
+
+#[test]
+fn at_another_pace_the_rules_are_sound_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let print = |what: &str, pace: &str| Cli::at(Path::new(ROOT)).args(["print", what, "--pace", pace]).run();
+    for pace in ["60", "600"] {
+        for (what, checker, checks) in
+            [("rules", "promtool", ["check", "rules"].as_slice()), ("alertmanager", "amtool", &["check-config"])]
+        {
+            let path = folder.path().join(format!("{what}-{pace}.yml"));
+            fs::write(&path, print(what, pace).expect_code(0).stdout).unwrap();
+            tool(checker, &[checks, &[path.to_str().unwrap()]].concat());
+        }
+    }
+    assert_eq!(print("rules", "1").expect_code(0).stdout, read(RULES));
+    print("rules", "0").expect_code(2);
+}
