@@ -88,9 +88,18 @@ impl Inner {
                 of.in_flight_rows.lower(rows);
                 of.in_flight_bytes.lower(bytes);
             }),
-            Event::Backlog { pipeline, pending, pending_bytes, oldest_pending, in_flight, oldest_in_flight } => {
+            Event::Backlog {
+                pipeline,
+                pending,
+                queued,
+                pending_bytes,
+                oldest_pending,
+                in_flight,
+                oldest_in_flight,
+            } => {
                 self.with(pipeline, |of| {
                     of.pending.set_count(pending);
+                    of.queued.set_count(queued);
                     of.pending_bytes.set_count(pending_bytes);
                     of.oldest_pending.set(seconds_or_zero(oldest_pending));
                     of.in_flight.set_count(in_flight);

@@ -42,7 +42,7 @@ use range::Range;
 const PACE: u32 = 60;
 
 /// How long anything may take before a drill gives up. Generous: the machine may be busy.
-const PATIENCE: Duration = Duration::from_secs(100);
+const PATIENCE: Duration = Duration::from_secs(200);
 
 /// Polls until there is something, and stops the drill after [`PATIENCE`] with what was waited for.
 #[track_caller]
