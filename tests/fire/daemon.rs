@@ -132,6 +132,9 @@ impl Drop for Daemon<'_> {
             let tail: Vec<&str> = log.lines().rev().take(20).collect();
             let tail: Vec<&str> = tail.into_iter().rev().collect();
             crate::report::tell(&format!("--- the last of {}\n{}", self.instance, tail.join("\n")));
+        } else {
+            // In good order: nobody is paged for a daemon that Prometheus has forgotten before it ends.
+            self.range.retire(self.instance);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Where it happens: one Prometheus, one Alertmanager and one receiver for all drills.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::fs;
 use std::process::Command;
 use std::sync::Mutex;
@@ -96,6 +97,17 @@ impl Range {
         fs::write(self.folder.path().join(format!("targets/{job}-{instance}.json")), "[]").unwrap();
     }
 
+    /// Takes an instance away from all jobs, and waits until Prometheus has forgotten it.
+    pub(crate) fn retire(&self, instance: &str) {
+        for job in JOBS {
+            if self.folder.path().join(format!("targets/{job}-{instance}.json")).is_file() {
+                self.forget(job, instance);
+            }
+        }
+        let query = format!("count(up{{instance=\"{instance}\"}})");
+        wait_for(&format!("{instance} to be forgotten"), || self.query(&query).is_none().then_some(()));
+    }
+
     /// Returns the value of an instant query, if it has one.
     pub(crate) fn query(&self, query: &str) -> Option<f64> {
         let encoded: String = query.bytes().map(|byte| format!("%{byte:02X}")).collect();
@@ -183,7 +195,12 @@ fn prometheus(folder: &TempDir, address: &str, alertmanager: &str) -> Process {
          alerting:\n  alertmanagers:\n    - static_configs:\n        - targets: [\"{alertmanager}\"]\nscrape_configs:\n"
     );
     for job in JOBS {
-        config += &format!("  - job_name: {job}\n    file_sd_configs:\n      - files: [targets/{job}-*.json]\n");
+        // A file that appears while the watch is being set is found by looking again only, every five minutes if not told.
+        write!(
+            config,
+            "  - job_name: {job}\n    file_sd_configs:\n      - files: [targets/{job}-*.json]\n        refresh_interval: 1s\n"
+        )
+        .unwrap();
     }
     fs::write(folder.path().join("prometheus.yml"), config).unwrap();
     let mut command = Command::new("prometheus");

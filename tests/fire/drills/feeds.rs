@@ -68,7 +68,9 @@ fn refused(range: &Range, daemon: &Daemon<'_>) {
     let mut drill = Drill::begin(range, alert, "a file with 20 bad rows of 30");
     drill.wait_page();
     let quarantine = daemon.path("data/quarantine/refused");
-    fs::read_dir(quarantine).unwrap().for_each(|entry| fs::remove_file(entry.unwrap().path()).unwrap());
+    for entry in fs::read_dir(quarantine).unwrap() {
+        fs::remove_file(entry.unwrap().path()).unwrap();
+    }
     drill.wait_resolved("the file taken away");
 }
 

@@ -32,7 +32,9 @@ pub(crate) fn late(range: &Range) -> Result<(), String> {
 fn most(range: &Range, daemon: &Daemon<'_>) {
     let inbox = daemon.inbox("most");
     let names: Vec<String> = (0..24).map(|number| format!("{number}.csv")).collect();
-    names.iter().for_each(|name| inbox.drop_rows(name, 5, 0));
+    for name in &names {
+        inbox.drop_rows(name, 5, 0);
+    }
     pause(6_000);
     let alert = Alert::critical("ForebayLatencyBudgetBurn", daemon.instance).of("most");
     let mut drill = Drill::begin(range, alert, "24 files, all late, latency 3 s");
@@ -48,7 +50,9 @@ fn most(range: &Range, daemon: &Daemon<'_>) {
 fn some(range: &Range, daemon: &Daemon<'_>) {
     let inbox = daemon.inbox("some");
     let late: Vec<String> = (0..5).map(|number| format!("late-{number}.csv")).collect();
-    late.iter().for_each(|name| inbox.drop_rows(name, 5, 0));
+    for name in &late {
+        inbox.drop_rows(name, 5, 0);
+    }
     pause(6_000);
     let alert = Alert::warning("ForebayLatencyBudgetBurn", daemon.instance).of("some");
     let mut drill = Drill::begin(range, alert, "one file in ten late, latency 3 s");

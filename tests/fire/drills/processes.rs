@@ -1,7 +1,7 @@
 //! Daemons and workers that die, hold too much, or count wrong.
 
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
@@ -25,6 +25,8 @@ pub(crate) fn restarts(range: &Range) -> Result<(), String> {
         Drill::begin(range, Alert::critical("ForebayCrashLooping", daemon.instance), "kill -9, three starts");
     for _ in 0..3 {
         daemon.wait_scraped();
+        // The time of a start is told in whole seconds.
+        std::thread::sleep(Duration::from_millis(1_100));
         daemon.kill();
         daemon.start_again();
     }
@@ -58,7 +60,9 @@ pub(crate) fn crashes(range: &Range) -> Result<(), String> {
     let given_up = [("pipeline", "p"), ("outcome", "failed")];
     wait_for("the file to be given up", || {
         if daemon.metric("forebay_in_flight_bytes", &[]) > 0.5 {
-            daemon.workers().into_iter().for_each(|worker| send(worker, Signal::KILL));
+            for worker in daemon.workers() {
+                send(worker, Signal::KILL);
+            }
         }
         (daemon.metric("forebay_files_processed_total", &given_up) > 0.5).then_some(())
     });

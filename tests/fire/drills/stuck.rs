@@ -17,7 +17,9 @@ pub(crate) fn stuck(range: &Range) -> Result<(), String> {
     let daemon = Daemon::start(range, "stuck", &config);
     daemon.publish("p", "first.csv", 10);
     let workers = daemon.workers();
-    workers.iter().for_each(|worker| send(*worker, Signal::STOP));
+    for worker in &workers {
+        send(*worker, Signal::STOP);
+    }
     let of = |alert: Alert| alert.of("p");
     let mut stuck = Drill::begin(range, of(Alert::warning("ForebayFileStuck", "stuck")), "a worker stopped (SIGSTOP)");
     let mut stalled =
@@ -29,7 +31,9 @@ pub(crate) fn stuck(range: &Range) -> Result<(), String> {
     stalled.wait_page();
     // It fired before, and is of no interest now: the cause is known.
     range.wait_inhibited(&of(Alert::warning("ForebayOldestPendingTooOld", "stuck")));
-    workers.iter().for_each(|worker| send(*worker, Signal::CONT));
+    for worker in &workers {
+        send(*worker, Signal::CONT);
+    }
     let mended = std::time::Instant::now();
     stuck.wait_resolved_since("SIGCONT", mended);
     stalled.wait_resolved_since("SIGCONT", mended);
