@@ -201,8 +201,9 @@ fn rules_and_runbooks_name_commands_that_exist() {
     pages.extend(stems("docs/runbooks").iter().map(|name| read(&format!("docs/runbooks/{name}.md"))));
     let help = |args: &[&str]| Cli::at(Path::new(ROOT)).args(args).arg("--help").run().expect_code(0).stdout;
     for command in pages.iter().flat_map(|page| commands(page)) {
-        // Options of the whole program stand before or behind the command, or without one.
-        let verb: Vec<&str> = command.first().copied().filter(|word| !word.starts_with('-')).into_iter().collect();
+        // Options of the whole program stand before or behind the command, or without one. What is printed is one, too.
+        let words = if command.first() == Some(&"print") { 2 } else { 1 };
+        let verb: Vec<&str> = command.iter().copied().take_while(|word| !word.starts_with('-')).take(words).collect();
         let told = help(&verb);
         let known: BTreeSet<&str> = told.split(|c: char| c.is_whitespace() || c == ',').collect();
         for flag in command.iter().filter(|word| word.starts_with('-')) {
