@@ -23,6 +23,8 @@ pub(crate) enum Bug {
     ForgetAttempts,
     /// The name of the published directory is another one at every attempt to publish it.
     RandomFinalName,
+    /// One row of each published file is not counted as written.
+    MiscountRows,
 }
 
 /// Returns whether this bug is planted.
@@ -37,6 +39,7 @@ pub(crate) fn is(bug: Bug) -> bool {
         Bug::NoRescan => "no-rescan",
         Bug::ForgetAttempts => "forget-attempts",
         Bug::RandomFinalName => "random-final-name",
+        Bug::MiscountRows => "miscount-rows",
     };
     std::env::var_os("FOREBAY_PLANTED_BUG").is_some_and(|wish| wish == word)
 }
@@ -50,6 +53,11 @@ pub(crate) const fn is(_bug: Bug) -> bool {
 /// Returns what a content is known by.
 pub(crate) fn identity<'a>(name: &str, content: &'a str) -> Cow<'a, str> {
     if is(Bug::IdentityIsName) { blake3::hash(name.as_bytes()).to_string().into() } else { content.into() }
+}
+
+/// Returns the rows to count as written.
+pub(crate) fn written(rows: u64) -> u64 {
+    rows - u64::from(rows > 0 && is(Bug::MiscountRows))
 }
 
 /// Returns the directory to publish as.

@@ -1,6 +1,7 @@
 //! `forebay print`: references and assets of this very version.
 
 mod dashboards;
+mod pace;
 
 use clap::{Args, Subcommand};
 
@@ -31,7 +32,7 @@ enum What {
     /// Recording and alerting rules for Prometheus.
     Rules(RulesArgs),
     /// An Alertmanager configuration to start from.
-    Alertmanager,
+    Alertmanager(PaceArgs),
     /// The Grafana dashboards.
     Dashboards(dashboards::DashboardsArgs),
 }
@@ -48,6 +49,16 @@ struct RulesArgs {
     /// The Grafana that has the dashboards.
     #[arg(long, value_name = "URL", default_value = GRAFANA, value_parser = plain)]
     grafana: String,
+    #[command(flatten)]
+    pace: PaceArgs,
+}
+
+/// How fast everything happens.
+#[derive(Debug, Args)]
+struct PaceArgs {
+    /// Every window and every wait so many times shorter: for tests that cannot wait.
+    #[arg(long, value_name = "FACTOR", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=600))]
+    pace: u32,
 }
 
 const JOB: &str = "forebay";
@@ -68,7 +79,7 @@ fn plain(text: &str) -> Result<String, String> {
 }
 
 fn rules(args: &RulesArgs) -> String {
-    RULES
+    pace::paced(RULES, args.pace.pace)
         .replace(&format!("job=\"{JOB}\""), &format!("job=\"{}\"", args.job))
         .replace(RUNBOOKS, args.runbooks.trim_end_matches('/'))
         .replace(GRAFANA, args.grafana.trim_end_matches('/'))
@@ -82,7 +93,7 @@ pub(super) fn print(global: &Global, args: &PrintArgs, console: &Console) -> Res
         What::ConfigSchema => config::json_schema().clone(),
         What::ScrapeConfig => scrape_config(&shared::config(global)?)?,
         What::Rules(args) => rules(args),
-        What::Alertmanager => ALERTMANAGER.to_owned(),
+        What::Alertmanager(args) => pace::paced(ALERTMANAGER, args.pace),
     };
     console.result(text.trim_end());
     Ok(Exit::Done)

@@ -107,6 +107,7 @@ impl Driver {
             self.shared.telemetry.emit(Told::Backlog {
                 pipeline,
                 pending: backlog.pending,
+                queued: backlog.queued,
                 pending_bytes: backlog.pending_bytes,
                 oldest_pending: backlog.oldest_pending,
                 in_flight: backlog.in_flight,

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::state::Backlog;
 use super::{Action, Now, Rules, Tell};
 use crate::discover::{Name, Settle, Sighting, Verdict};
 use crate::job::{DiscoverySource, FileId, FileStamp, Timestamp};
@@ -97,18 +98,21 @@ impl Inbox {
         !self.ready.is_empty()
     }
 
-    /// Returns number, bytes and first seen of the oldest of the files that are not claimed yet.
-    pub(super) fn pending(&self) -> (u64, u64, Option<Timestamp>) {
-        let mut sum = (0, 0, None::<Timestamp>);
+    /// Returns the backlog of the files that are not claimed yet.
+    pub(super) fn backlog(&self) -> Backlog {
+        let mut sum = Backlog::default();
         for candidate in self.candidates.values() {
-            let waits = match candidate.phase {
-                Phase::Settling | Phase::Unmarked | Phase::Ready | Phase::Held(_) | Phase::Claiming => true,
-                Phase::New | Phase::Taken(_) | Phase::Kept | Phase::NotAFile(_) => false,
+            let (waits, whole) = match candidate.phase {
+                Phase::Settling | Phase::Unmarked => (true, false),
+                Phase::Ready | Phase::Held(_) | Phase::Claiming => (true, true),
+                Phase::New | Phase::Taken(_) | Phase::Kept | Phase::NotAFile(_) => (false, false),
             };
             if let (true, None, Some(settle)) = (waits, candidate.refused, &candidate.settle) {
-                sum.0 += 1;
-                sum.1 += settle.stamp().size;
-                sum.2 = Some(sum.2.map_or(candidate.first_seen, |oldest| oldest.min(candidate.first_seen)));
+                sum.pending += 1;
+                sum.queued += u64::from(whole);
+                sum.pending_bytes += settle.stamp().size;
+                let oldest = sum.oldest_pending.map_or(candidate.first_seen, |oldest| oldest.min(candidate.first_seen));
+                sum.oldest_pending = Some(oldest);
             }
         }
         sum

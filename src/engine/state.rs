@@ -60,7 +60,9 @@ pub struct Limits {
 pub struct Backlog {
     /// Files seen and not started.
     pub pending: u64,
-    /// Their bytes.
+    /// Those of them that are whole and wait for us, not for their sender.
+    pub queued: u64,
+    /// Bytes of the files that are pending.
     pub pending_bytes: u64,
     /// First seen of the oldest of them.
     pub oldest_pending: Option<Timestamp>,
@@ -220,8 +222,7 @@ impl State {
     #[must_use]
     pub fn backlog(&self, pipeline: &str) -> Backlog {
         let Some(lane) = self.lanes.get(pipeline) else { return Backlog::default() };
-        let (pending, pending_bytes, oldest_pending) = lane.inbox.pending();
-        let mut backlog = Backlog { pending, pending_bytes, oldest_pending, in_flight: 0, oldest_in_flight: None };
+        let mut backlog = lane.inbox.backlog();
         let earlier = |known: &mut Option<Timestamp>, at| *known = Some(known.map_or(at, |known| known.min(at)));
         for work in self.works.of(pipeline) {
             if let Phase::Running { since, .. } = work.phase {
@@ -229,6 +230,7 @@ impl State {
                 earlier(&mut backlog.oldest_in_flight, since);
             } else {
                 backlog.pending += 1;
+                backlog.queued += 1;
                 backlog.pending_bytes += work.bytes;
                 earlier(&mut backlog.oldest_pending, work.arrived_at);
             }

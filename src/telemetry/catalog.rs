@@ -210,6 +210,8 @@ catalogue! {
     FileRetries: "forebay_file_retries_total", Counter, [PIPELINE, RETRY_REASON], Zero, Daemon;
     /// Files seen and not started.
     FilesPending: "forebay_files_pending", Gauge, [PIPELINE], Zero, Daemon;
+    /// Pending files that are whole and wait for forebay, not for their sender.
+    FilesQueued: "forebay_files_queued", Gauge, [PIPELINE], Zero, Daemon;
     /// Files in progress.
     FilesInFlight: "forebay_files_in_flight", Gauge, [PIPELINE], Zero, Daemon;
     /// Files lying in quarantine, as the ledger counts them.

@@ -162,7 +162,9 @@ pub enum Event<'a> {
         pipeline: &'a str,
         /// Files seen and not started.
         pending: u64,
-        /// Their bytes.
+        /// Those of them that are whole.
+        queued: u64,
+        /// Bytes of those that are pending.
         pending_bytes: u64,
         /// First seen of the oldest of them.
         oldest_pending: Option<Timestamp>,

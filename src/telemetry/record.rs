@@ -12,6 +12,7 @@ use super::handles::{DaemonHandles, PipelineHandles, pair};
 use super::registry::{Late, PerWord, Samples, Whose, number};
 use super::{Inner, Readiness};
 use crate::job::{DriftKind, JobReport, Outcome, Progress, Timestamp};
+use crate::planted;
 
 impl Inner {
     /// Moves the metrics of one event.
@@ -87,9 +88,18 @@ impl Inner {
                 of.in_flight_rows.lower(rows);
                 of.in_flight_bytes.lower(bytes);
             }),
-            Event::Backlog { pipeline, pending, pending_bytes, oldest_pending, in_flight, oldest_in_flight } => {
+            Event::Backlog {
+                pipeline,
+                pending,
+                queued,
+                pending_bytes,
+                oldest_pending,
+                in_flight,
+                oldest_in_flight,
+            } => {
                 self.with(pipeline, |of| {
                     of.pending.set_count(pending);
+                    of.queued.set_count(queued);
                     of.pending_bytes.set_count(pending_bytes);
                     of.oldest_pending.set(seconds_or_zero(oldest_pending));
                     of.in_flight.set_count(in_flight);
@@ -262,7 +272,7 @@ fn drifted(of: &PipelineHandles, drift: &BTreeMap<DriftKind, u64>) {
 fn published(of: &PipelineHandles, report: &JobReport) {
     of.file_rows.add(number(report.rows.read));
     of.rows_read.increment(report.rows.read);
-    of.rows_written.increment(report.rows.written);
+    of.rows_written.increment(planted::written(report.rows.written));
     of.rows_dropped.increment(report.rows.dropped);
     of.now(|now| {
         now.rows += report.rows;

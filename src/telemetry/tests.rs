@@ -105,6 +105,7 @@ fn a_busy_day(telemetry: &Telemetry) {
     telemetry.emit(Event::Backlog {
         pipeline,
         pending: 2,
+        queued: 1,
         pending_bytes: 200,
         oldest_pending: Some(AT),
         in_flight: 1,

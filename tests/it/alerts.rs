@@ -201,8 +201,9 @@ fn rules_and_runbooks_name_commands_that_exist() {
     pages.extend(stems("docs/runbooks").iter().map(|name| read(&format!("docs/runbooks/{name}.md"))));
     let help = |args: &[&str]| Cli::at(Path::new(ROOT)).args(args).arg("--help").run().expect_code(0).stdout;
     for command in pages.iter().flat_map(|page| commands(page)) {
-        // Options of the whole program stand before or behind the command, or without one.
-        let verb: Vec<&str> = command.first().copied().filter(|word| !word.starts_with('-')).into_iter().collect();
+        // Options of the whole program stand before or behind the command, or without one. What is printed is one, too.
+        let words = if command.first() == Some(&"print") { 2 } else { 1 };
+        let verb: Vec<&str> = command.iter().copied().take_while(|word| !word.starts_with('-')).take(words).collect();
         let told = help(&verb);
         let known: BTreeSet<&str> = told.split(|c: char| c.is_whitespace() || c == ',').collect();
         for flag in command.iter().filter(|word| word.starts_with('-')) {
@@ -273,4 +274,21 @@ fn the_program_prints_what_is_shipped_and_for_another_job_what_is_asked_for() {
     assert!(other.contains("https://wiki/r/ForebayDown.md") && other.contains("https://graphs/"));
     assert!(!other.contains("example.com"), "every address can be replaced");
     print(&["rules", "--job", "a\"b"]).expect_code(2);
+}
+
+#[test]
+fn at_another_pace_the_rules_are_sound_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let print = |what: &str, pace: &str| Cli::at(Path::new(ROOT)).args(["print", what, "--pace", pace]).run();
+    for pace in ["60", "600"] {
+        for (what, checker, checks) in
+            [("rules", "promtool", ["check", "rules"].as_slice()), ("alertmanager", "amtool", &["check-config"])]
+        {
+            let path = folder.path().join(format!("{what}-{pace}.yml"));
+            fs::write(&path, print(what, pace).expect_code(0).stdout).unwrap();
+            tool(checker, &[checks, &[path.to_str().unwrap()]].concat());
+        }
+    }
+    assert_eq!(print("rules", "1").expect_code(0).stdout, read(RULES));
+    print("rules", "0").expect_code(2);
 }

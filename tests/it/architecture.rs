@@ -25,7 +25,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("publish", &["admit", "clock", "config", "job", "ledger", "planted", "storage"]),
     ("worker", &["clock", "config", "job", "pipeline", "telemetry"]),
     // What is told.
-    ("telemetry", &["clock", "job"]),
+    ("telemetry", &["clock", "job", "planted"]),
     ("http", &["telemetry", "job"]),
     ("dashboards", &["telemetry"]),
     // The wiring.
@@ -80,6 +80,7 @@ const PURE: &[&str] = &[
     "src/engine/",
     "src/discover/settle.rs",
     "src/dashboards/",
+    "src/cli/print/pace.rs",
     "src/cli/init/sample.rs",
     "src/cli/init/guess.rs",
     "src/cli/init/render.rs",

@@ -68,7 +68,8 @@ fn a_file_that_grows_is_not_claimed() {
         finish_effects(&mut world);
     }
     assert!(world.claims.is_empty());
-    assert_eq!(world.state.backlog("p0").pending, 1);
+    let backlog = world.state.backlog("p0");
+    assert_eq!((backlog.pending, backlog.queued), (1, 0), "it waits for its sender");
     world.settle_down();
     assert_eq!(world.done.len(), 1);
     let discovered = world.tells.iter().filter(|tell| matches!(tell, Tell::Discovered { .. })).count();
@@ -156,9 +157,12 @@ fn a_whole_file_waits_for_its_marker() {
     world.advance(secs(3));
     see(&mut world, false);
     assert!(world.claims.is_empty());
+    let waiting = |world: &World| (world.state.backlog("p0").pending, world.state.backlog("p0").queued);
+    assert_eq!(waiting(&world), (1, 0), "it waits for its sender");
     hint(&mut world, "a.csv");
     see(&mut world, true);
     assert_eq!(world.claims.len(), 1);
+    assert_eq!(waiting(&world), (1, 1), "it is whole, and waits for us");
 }
 
 #[test]
