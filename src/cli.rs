@@ -13,6 +13,7 @@ mod init;
 mod once;
 mod print;
 mod rejects;
+mod replay;
 mod retry;
 mod run;
 mod shared;
@@ -94,6 +95,8 @@ enum Command {
     Rejects(rejects::RejectsArgs),
     /// Puts a quarantined file back into its inbox, once the config or the world is mended.
     Retry(retry::RetryArgs),
+    /// Processes a file anew that is done; its new result takes the place of the old one.
+    Replay(replay::ReplayArgs),
     /// A child of the daemon that runs jobs. The daemon starts it; nobody else does.
     #[command(hide = true)]
     Worker,
@@ -135,6 +138,7 @@ fn dispatch(cli: &Cli, console: &Console) -> Result<Exit, Failure> {
         Command::Explain(args) => explain::explain(global, args, console),
         Command::Rejects(args) => rejects::rejects(global, args, console),
         Command::Retry(args) => retry::retry(global, args, console),
+        Command::Replay(args) => replay::replay(global, args, console),
         Command::Worker => worker::worker(global, console),
         Command::Print(args) => print::print(global, args, console),
     }

@@ -23,6 +23,7 @@ mod group;
 mod ids;
 mod query;
 mod reader;
+mod replace;
 mod row;
 mod schema;
 mod write;

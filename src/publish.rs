@@ -35,6 +35,7 @@ mod names;
 mod plain;
 mod recover;
 mod release;
+mod replay;
 mod steps;
 
 pub use error::PublishError;
@@ -43,6 +44,7 @@ pub use names::{ERROR_SUFFIX, MANIFEST, REJECTS, REJECTS_SUFFIX, beside};
 pub use plain::Plain;
 pub use recover::Recovered;
 pub use release::release;
+pub use replay::{CannotReplay, Replay, original_to_replay, replay};
 use steps::{Driven, Trust};
 
 /// Carries files through their durable steps. Blocking; may be shared by threads, each with a file of its own.
@@ -147,29 +149,34 @@ impl Publisher {
     }
 
     /// Returns whether this content was published before, without processing it. Reads the file only if one of the same size
-    /// was.
-    pub fn known_content(&self, job: &Job) -> Result<Option<Known>, PublishError> {
+    /// was. A content whose replay is asked for is to be processed.
+    pub fn known_content(&self, pipeline: &Pipeline, job: &Job) -> Result<Option<Known>, PublishError> {
         if !self.ledger.size_seen(&job.pipeline, job.stamp.size)? {
             return Ok(None);
         }
         let blake3 = gate::fingerprint_of(&job.input)?;
         self.still_the_same(job)?;
-        let original = self.ledger.published_as(&job.pipeline, &blake3)?;
-        Ok(original.map(|original| Known { blake3, original }))
+        let Some(original) = self.ledger.published_as(&job.pipeline, &blake3)? else { return Ok(None) };
+        let replayed = self.replay_is_asked(pipeline, &original)?;
+        Ok((!replayed).then_some(Known { blake3, original }))
     }
 
     /// Publishes what a job staged, steps 5 to 11; or archives the input as a duplicate if its content is there already.
     pub fn publish(&self, pipeline: &Pipeline, job: &Job, report: &JobReport) -> Result<Finished, PublishError> {
         self.still_the_same(job)?;
         let content = &*planted::identity(&job.name, &report.input.blake3);
-        if let Some(original) = self.ledger.published_as(&job.pipeline, content)? {
-            let blake3 = report.input.blake3.clone();
-            return self.archive_duplicate(pipeline, job, &Known { blake3, original });
-        }
+        let replaces = match self.ledger.published_as(&job.pipeline, content)? {
+            Some(original) if !self.replay_is_asked(pipeline, &original)? => {
+                let blake3 = report.input.blake3.clone();
+                return self.archive_duplicate(pipeline, job, &Known { blake3, original });
+            }
+            replaces => replaces,
+        };
         // Steps 5 and 6. The manifest is last: whoever sees it sees everything it names.
         gate::check(&*self.storage, &job.staging, report)?;
         let row = self.ledger.get(&job.id)?;
-        let manifest = Manifest::of(pipeline, job, report, row.started_at, self.clock.now());
+        let mut manifest = Manifest::of(pipeline, job, report, row.started_at, self.clock.now());
+        manifest.replaces.clone_from(&replaces);
         let manifest_hash = gate::make_durable(&*self.storage, &job.staging, report, &manifest)?;
         if planted::is(Bug::PublishBeforeStaged) {
             let early = names::published(&pipeline.output, &row.id, row.arrived_at);
@@ -187,6 +194,7 @@ impl Publisher {
                 rows: report.rows,
                 disposal,
                 resting: resting.as_deref(),
+                replaces: replaces.as_ref(),
             },
         )?;
         match reserved {
@@ -346,6 +354,8 @@ fn trace_id() -> String {
 
 #[cfg(test)]
 mod crash_tests;
+#[cfg(test)]
+mod replay_tests;
 #[cfg(test)]
 mod sync_tests;
 #[cfg(test)]

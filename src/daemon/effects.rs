@@ -92,7 +92,7 @@ impl Shared {
         // Cheaper than processing it: only a content of a size seen before is read for this.
         let duplicate = self
             .publisher
-            .known_content(&job)
+            .known_content(&pipeline, &job)
             .and_then(|known| known.map(|known| self.publisher.archive_duplicate(&pipeline, &job, &known)).transpose());
         match duplicate {
             Ok(None) => {}

@@ -51,6 +51,14 @@ pub enum LedgerError {
         /// Ours.
         known: i64,
     },
+    /// An older version wrote it, and only the daemon brings it up to date.
+    #[error("the ledger {} is of an older forebay (version {found}): start `forebay run` once", .path.display())]
+    Older {
+        /// The database.
+        path: PathBuf,
+        /// Its version.
+        found: i64,
+    },
     /// There is no ledger to read.
     #[error("there is no ledger in {}: has `forebay run` been started with this config?", .dir.display())]
     Missing {

@@ -14,6 +14,10 @@ use crate::job::{FileId, FileStamp, Outcome, Timestamp};
 /// Named, as the planner would rather walk the whole ledger in the order of the ids.
 pub(super) const UNFINISHED: &str = "SELECT * FROM files INDEXED BY files_unfinished WHERE state <> 'done' ORDER BY id";
 
+/// What is published of a content now: a result that a replay took the place of is not.
+pub(super) const PUBLISHED_AS: &str =
+    "SELECT id FROM files WHERE pipeline = ? AND blake3 = ? AND outcome = 'succeeded' AND replaced_by IS NULL";
+
 /// Which files to list. Newest first.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filter {
@@ -234,10 +238,8 @@ pub(super) fn published_as(
     pipeline: &str,
     hash: &[u8; 32],
 ) -> rusqlite::Result<Option<FileId>> {
-    let id: Option<String> = connection
-        .prepare_cached("SELECT id FROM files WHERE pipeline = ? AND blake3 = ? AND outcome = 'succeeded'")?
-        .query_row(params![pipeline, hash], |row| row.get(0))
-        .optional()?;
+    let id: Option<String> =
+        connection.prepare_cached(PUBLISHED_AS)?.query_row(params![pipeline, hash], |row| row.get(0)).optional()?;
     Ok(id.and_then(|id| FileId::parse(&id)))
 }
 

@@ -8,10 +8,20 @@ use rusqlite::{Connection, OpenFlags, ffi};
 use super::{DATABASE, LedgerError};
 use crate::storage::{Disk, Storage as _};
 
-/// The version this program writes. Raise it with a step in [`check`].
-const VERSION: i64 = 1;
+/// The version this program writes. Raise it with a step for [`open_or_create`], each its own transaction.
+const VERSION: i64 = 2;
 
 const SCHEMA: &str = include_str!("schema.sql");
+
+/// From version 1 to 2: replays.
+const REPLAYS: &str = "
+    ALTER TABLE files ADD COLUMN replaces TEXT;
+    ALTER TABLE files ADD COLUMN replaced_by TEXT;
+    DROP INDEX files_published_once;
+    CREATE UNIQUE INDEX files_published_once ON files (pipeline, blake3)
+        WHERE outcome = 'succeeded' AND replaced_by IS NULL;
+    PRAGMA user_version = 2;
+";
 
 /// How long a statement waits for an operator's reader that is in the way.
 const BUSY: Duration = Duration::from_secs(10);
@@ -34,8 +44,12 @@ pub(super) fn open_or_create(dir: &Path) -> Result<Connection, LedgerError> {
     let connection =
         Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)
             .map_err(|err| unreadable(&path, &err))?;
-    check(&connection, &path)?;
+    let found = check(&connection, &path)?;
     prepare(&connection).map_err(|cause| LedgerError::sql("open", cause))?;
+    if found < VERSION {
+        let step = format!("BEGIN IMMEDIATE; {REPLAYS} COMMIT;");
+        connection.execute_batch(&step).map_err(|cause| LedgerError::sql("open", cause))?;
+    }
     Ok(connection)
 }
 
@@ -50,7 +64,10 @@ pub(super) fn open_for_reading(dir: &Path) -> Result<Connection, LedgerError> {
             .map_err(|err| unreadable(&path, &err))?;
     connection.busy_timeout(BUSY).map_err(|err| unreadable(&path, &err))?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
-    version(&connection, &path)?;
+    let found = version(&connection, &path)?;
+    if found < VERSION {
+        return Err(LedgerError::Older { path, found });
+    }
     Ok(connection)
 }
 
@@ -86,17 +103,15 @@ fn prepare(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "trusted_schema", false)
 }
 
-/// Refuses a ledger that is damaged or too new, and brings an older one up to date.
-fn check(connection: &Connection, path: &Path) -> Result<(), LedgerError> {
+/// Refuses a ledger that is damaged or too new. Returns its version.
+fn check(connection: &Connection, path: &Path) -> Result<i64, LedgerError> {
     let found = version(connection, path)?;
     let verdict: String =
         connection.query_row("PRAGMA quick_check(1)", (), |row| row.get(0)).map_err(|err| unreadable(path, &err))?;
     if verdict != "ok" {
         return Err(LedgerError::Unreadable { path: path.to_owned(), detail: verdict });
     }
-    // Steps from older versions go here, one per version, each its own transaction. There is only one version so far.
-    debug_assert_eq!(found, VERSION, "`version` has refused every other");
-    Ok(())
+    Ok(found)
 }
 
 fn version(connection: &Connection, path: &Path) -> Result<i64, LedgerError> {
