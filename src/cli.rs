@@ -10,6 +10,7 @@ mod exit;
 mod explain;
 mod files;
 mod init;
+mod ledger;
 mod once;
 mod print;
 mod rejects;
@@ -97,6 +98,9 @@ enum Command {
     Retry(retry::RetryArgs),
     /// Processes a file anew that is done; its new result takes the place of the old one.
     Replay(replay::ReplayArgs),
+    /// Compares the ledger with the disk, or makes it anew from what lies there.
+    #[command(subcommand)]
+    Ledger(ledger::LedgerCommand),
     /// A child of the daemon that runs jobs. The daemon starts it; nobody else does.
     #[command(hide = true)]
     Worker,
@@ -139,6 +143,7 @@ fn dispatch(cli: &Cli, console: &Console) -> Result<Exit, Failure> {
         Command::Rejects(args) => rejects::rejects(global, args, console),
         Command::Retry(args) => retry::retry(global, args, console),
         Command::Replay(args) => replay::replay(global, args, console),
+        Command::Ledger(command) => ledger::ledger(global, command, console),
         Command::Worker => worker::worker(global, console),
         Command::Print(args) => print::print(global, args, console),
     }

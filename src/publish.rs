@@ -20,28 +20,32 @@ use std::sync::Arc;
 use crate::admit::{self, Arrival, Claim, Found, PutBack};
 use crate::clock::Clock;
 use crate::config::Pipeline;
-use crate::job::{FileId, Job, JobReport, Outcome, QuarantineReason, RejectReason, RowCounts, Timestamp};
+use crate::job::{FileId, Job, JobReport, Outcome, QuarantineReason, RejectReason, RetryReason, RowCounts, Timestamp};
 use crate::ledger::{
     ArchiveDecision, AttemptEnd, FileRow, FileState, Ledger, QuarantineDecision, Reservation, StagedFacts,
 };
 use crate::planted::{self, Bug};
 use crate::storage::{Operation, Storage, StorageError};
 
+mod audit;
 mod error;
 mod explain;
 mod gate;
 pub mod manifest;
 mod names;
 mod plain;
+mod rebuild;
 mod recover;
 mod release;
 mod replay;
 mod steps;
 
+pub use audit::{Audit, Audited, Finding, FindingKind};
 pub use error::PublishError;
 pub use manifest::Manifest;
 pub use names::{ERROR_SUFFIX, MANIFEST, REJECTS, REJECTS_SUFFIX, beside};
 pub use plain::Plain;
+pub use rebuild::{Gathered, gather};
 pub use recover::Recovered;
 pub use release::release;
 pub use replay::{CannotReplay, Replay, original_to_replay, replay};
@@ -89,6 +93,8 @@ pub struct Refusal<'a> {
     pub rows: RowCounts,
     /// Rejects by reason until then.
     pub rejects: &'a BTreeMap<RejectReason, u64>,
+    /// What ended the last attempt, if it is given up.
+    pub ended_by: Option<RetryReason>,
 }
 
 /// A content that is in the ledger already.
@@ -269,6 +275,7 @@ impl Publisher {
                 explanation: &explanation,
                 rows: refusal.rows,
                 resting: Some(&resting),
+                ended_by: refusal.ended_by,
             },
         )?;
         self.finished(pipeline, row)
@@ -294,6 +301,7 @@ impl Publisher {
                 explanation: "",
                 rows: RowCounts::default(),
                 resting: None,
+                ended_by: None,
             },
         )?;
         self.finished(pipeline, row)
@@ -352,6 +360,8 @@ fn trace_id() -> String {
     format!("{:032x}", fastrand::u128(1..))
 }
 
+#[cfg(test)]
+mod audit_tests;
 #[cfg(test)]
 mod crash_tests;
 #[cfg(test)]

@@ -193,12 +193,7 @@ impl FileRow {
             reason: row.get::<_, Option<String>>("reason")?.and_then(|text| text.parse().ok()),
             message: row.get("message")?,
             explanation: row.get("explanation")?,
-            stamp: FileStamp {
-                dev: row.get::<_, i64>("dev")?.cast_unsigned(),
-                ino: row.get::<_, i64>("ino")?.cast_unsigned(),
-                size: row.get::<_, i64>("size")?.cast_unsigned(),
-                mtime_ns: row.get("mtime_ns")?,
-            },
+            stamp: stamp(row)?,
             in_place: row.get("in_place")?,
             input_path: path(row.get("input_path")?),
             blake3: row.get::<_, Option<[u8; 32]>>("blake3")?.map(hex),
@@ -275,6 +270,16 @@ pub struct StoryLine {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
 fn as_rfc3339<S: Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&rfc3339(*at))
+}
+
+/// Reads what a file looked like when it was claimed.
+pub(super) fn stamp(row: &Row<'_>) -> rusqlite::Result<FileStamp> {
+    Ok(FileStamp {
+        dev: row.get::<_, i64>("dev")?.cast_unsigned(),
+        ino: row.get::<_, i64>("ino")?.cast_unsigned(),
+        size: row.get::<_, i64>("size")?.cast_unsigned(),
+        mtime_ns: row.get("mtime_ns")?,
+    })
 }
 
 fn rows(row: &Row<'_>) -> rusqlite::Result<Option<RowCounts>> {

@@ -64,6 +64,7 @@ fn refuse(ledger: &Ledger, id: &FileId) -> FileRow {
         explanation: "{}",
         rows: RowCounts::default(),
         resting: Some(Path::new("/quarantine/x")),
+        ended_by: None,
     };
     ledger.decide_quarantine(id, FileState::Claimed, &decision).unwrap();
     ledger.done(id, decision.resting, "there").unwrap()
@@ -377,6 +378,7 @@ fn questions_asked_often_use_an_index() {
         query::UNFINISHED,
         "SELECT state, count(*) FROM files WHERE state <> 'done' GROUP BY state",
         query::PUBLISHED_AS,
+        query::KEPT,
         "SELECT 1 FROM files WHERE pipeline = ? AND size = ? AND outcome = 'succeeded' LIMIT 1",
         "SELECT * FROM files WHERE pipeline = ? AND name = ? AND state <> 'done' AND state = 'claimed'",
         "SELECT max(finished_at) FROM files WHERE pipeline = ? AND outcome = ?",
@@ -432,4 +434,40 @@ fn a_replay_replaces_only_what_it_names_and_gives_it_back() {
     ledger.unstage(&first, "lost").unwrap();
     assert_eq!(ledger.published_as("trips", HASH).unwrap(), Some(old.clone()));
     assert_eq!((ledger.get(&first).unwrap().replaces, ledger.get(&old).unwrap().replaced_by), (None, None));
+}
+
+#[test]
+fn the_attempt_that_ends_all_attempts_counts_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = open(dir.path()).unwrap();
+    for (reason, crashes) in [(RetryReason::Io, 0), (RetryReason::Crash, 3)] {
+        let row = intend(&ledger, OsStr::new("x.csv"));
+        for _ in 0..2 {
+            ledger.start(&row.id, "t").unwrap();
+            let end = AttemptEnd { reason: Some(reason), message: "no", counted: true, next_attempt_at: None };
+            ledger.give_up(&row.id, &end).unwrap();
+        }
+        ledger.start(&row.id, "t").unwrap();
+        let decision = QuarantineDecision {
+            outcome: Outcome::Failed,
+            reason: Some(QuarantineReason::AttemptsExhausted),
+            message: "given up after 3 attempts",
+            explanation: "{}",
+            rows: RowCounts::default(),
+            resting: None,
+            ended_by: Some(reason),
+        };
+        let row = ledger.decide_quarantine(&row.id, FileState::Claimed, &decision).unwrap();
+        assert_eq!((row.starts, row.attempts, row.crashes), (3, 3, crashes));
+    }
+}
+
+#[test]
+fn damage_found_late_ends_the_daemon_at_its_next_write() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut ledger = open(dir.path()).unwrap();
+    let row = intend(&ledger, OsStr::new("x.csv"));
+    ledger.soundness = soundness::Soundness::damaged("a page is broken");
+    let err = ledger.start(&row.id, "t").unwrap_err();
+    assert!(err.must_stop() && err.to_string().contains("a page is broken"), "{err}");
 }

@@ -103,6 +103,8 @@ pub struct QuarantineDecision<'a> {
     pub rows: RowCounts,
     /// Where the original goes; `None` if there is none any more.
     pub resting: Option<&'a Path>,
+    /// What ended the last attempt, if the file is given up: that one counts too.
+    pub ended_by: Option<RetryReason>,
 }
 
 impl Ledger {
@@ -327,6 +329,7 @@ impl Ledger {
                 "UPDATE files SET state = 'quarantining', running = 0, outcome = ?3, reason = ?4, message = ?5,
                                   explanation = ?6, rows_read = ?7, rows_written = ?8, rows_rejected = ?9,
                                   rows_dropped = ?10, disposal = 'move', resting = ?11,
+                                  attempts = attempts + ?12, crashes = crashes + ?13,
                                   final_dir = NULL, manifest_hash = NULL
                  WHERE id = ?1 AND state = ?2",
                 params![
@@ -341,6 +344,8 @@ impl Ledger {
                     rows.rejected.cast_signed(),
                     rows.dropped.cast_signed(),
                     decision.resting.map(bytes_of),
+                    decision.ended_by.is_some(),
+                    decision.ended_by == Some(RetryReason::Crash),
                 ],
             )?;
             if from == FileState::Staged {

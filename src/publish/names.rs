@@ -18,6 +18,9 @@ pub const ERROR_SUFFIX: &str = ".error.json";
 /// What the rejected records beside a quarantined file are called: its name and this.
 pub const REJECTS_SUFFIX: &str = ".rejects.parquet";
 
+/// How the folders of days begin in an output.
+pub(super) const DAY: &str = "ingest_date=";
+
 /// Longest file name of Linux filesystems, in bytes.
 const NAME_MAX: usize = 255;
 
@@ -49,7 +52,7 @@ pub(super) fn retired_root(output: &Path) -> PathBuf {
 
 /// Returns the directory a file is published as.
 pub(super) fn published(output: &Path, id: &FileId, arrived_at: Timestamp) -> PathBuf {
-    output.join(format!("ingest_date={}", utc_day(arrived_at))).join(id.as_str())
+    output.join(format!("{DAY}{}", utc_day(arrived_at))).join(id.as_str())
 }
 
 /// Returns the output a published directory belongs to: the reverse of [`published`].

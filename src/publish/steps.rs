@@ -133,6 +133,7 @@ impl Publisher {
                 explanation: &explanation,
                 rows: row.rows.unwrap_or_default(),
                 resting: Some(&resting),
+                ended_by: None,
             },
         )?)
     }

@@ -286,6 +286,7 @@ pub(crate) fn refusal(rejects: &BTreeMap<RejectReason, u64>, rows: RowCounts) ->
         hint: "raise accept.max_reject_ratio, or mend the file",
         rows,
         rejects,
+        ended_by: None,
     }
 }
 

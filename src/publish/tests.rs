@@ -9,7 +9,6 @@ use super::testing::{Rig, files_below, names as visible, refusal, stage, state_o
 use super::*;
 use crate::clock::SystemClock;
 use crate::config::OnSuccess;
-use crate::job::RetryReason;
 use crate::ledger::Filter;
 use crate::storage::Disk;
 use crate::storage::failing::{FailAt, Fault};
