@@ -90,13 +90,14 @@ impl Audit<'_> {
             // On their way: what is on the disk may be before or after the step.
             (FileState::Staged | FileState::Archiving | FileState::Quarantining, _) | (FileState::Done, None) => {}
             (FileState::Published, _) => self.output(row, &mut found),
-            (FileState::Done, Some(Outcome::Succeeded)) => match &row.replaced_by {
-                Some(replay) => found.extend(self.withdrawn(row, replay)?),
-                None => {
+            (FileState::Done, Some(Outcome::Succeeded)) => {
+                if let Some(replay) = &row.replaced_by {
+                    found.extend(self.withdrawn(row, replay)?);
+                } else {
                     self.output(row, &mut found);
                     found.extend(self.archived(row));
                 }
-            },
+            }
             (FileState::Done, Some(Outcome::Duplicate | Outcome::Empty)) => found.extend(self.archived(row)),
             (FileState::Done, Some(Outcome::Quarantined | Outcome::Failed)) => found.extend(self.refused(row)?),
         }
@@ -130,7 +131,7 @@ impl Audit<'_> {
                 }
                 seen += 1;
                 let known = name.to_str().and_then(FileId::parse).map(|id| self.ledger.get(&id)).transpose()?.flatten();
-                if !known.is_some_and(|row| row.final_dir.as_deref() == Some(&dir)) {
+                if known.is_none_or(|row| row.final_dir.as_deref() != Some(&dir)) {
                     tell(Finding::unknown_output(pipeline, &dir));
                 }
             }

@@ -22,7 +22,7 @@ fn every_fate() -> Rig {
     {
         rig.drop_file(name, text);
         rig.run(&rig.open_disk());
-        rig.clock.advance(std::time::Duration::from_secs(60));
+        rig.clock.advance(std::time::Duration::from_mins(1));
     }
     rig
 }

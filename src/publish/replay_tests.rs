@@ -41,7 +41,7 @@ fn a_replay_takes_the_place_of_what_it_replays() {
     let old = publisher.ledger().get(&old.id).unwrap();
     assert_eq!((new.replaces.as_ref(), old.replaced_by.as_ref()), (Some(&old.id), Some(&new.id)));
     let dir = new.final_dir.clone().unwrap();
-    assert_eq!(seen(&rig), [dir.clone()]);
+    assert_eq!(seen(&rig), std::slice::from_ref(&dir));
     assert_eq!(Manifest::read(&dir).unwrap().replaces, Some(old.id.clone()));
     rig.verdict(GOOD, Outcome::Succeeded, &publisher).unwrap();
     assert!(matches!(original_to_replay(&old), Err(CannotReplay::Replaced(id)) if id == new.id));

@@ -63,8 +63,8 @@ fn tell_old(old: Option<&Path>, console: &Console) {
 }
 
 fn failure(error: &LedgerError) -> Failure {
-    match error {
-        LedgerError::Sound { .. } => Failure::usage(error).hint("--force makes it anew all the same"),
-        error => Failure::internal(error),
+    if matches!(error, LedgerError::Sound { .. }) {
+        return Failure::usage(error).hint("--force makes it anew all the same");
     }
+    Failure::internal(error)
 }
