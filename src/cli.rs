@@ -10,9 +10,11 @@ mod exit;
 mod explain;
 mod files;
 mod init;
+mod ledger;
 mod once;
 mod print;
 mod rejects;
+mod replay;
 mod retry;
 mod run;
 mod shared;
@@ -94,6 +96,11 @@ enum Command {
     Rejects(rejects::RejectsArgs),
     /// Puts a quarantined file back into its inbox, once the config or the world is mended.
     Retry(retry::RetryArgs),
+    /// Processes a file anew that is done; its new result takes the place of the old one.
+    Replay(replay::ReplayArgs),
+    /// Compares the ledger with the disk, or makes it anew from what lies there.
+    #[command(subcommand)]
+    Ledger(ledger::LedgerCommand),
     /// A child of the daemon that runs jobs. The daemon starts it; nobody else does.
     #[command(hide = true)]
     Worker,
@@ -135,6 +142,8 @@ fn dispatch(cli: &Cli, console: &Console) -> Result<Exit, Failure> {
         Command::Explain(args) => explain::explain(global, args, console),
         Command::Rejects(args) => rejects::rejects(global, args, console),
         Command::Retry(args) => retry::retry(global, args, console),
+        Command::Replay(args) => replay::replay(global, args, console),
+        Command::Ledger(command) => ledger::ledger(global, command, console),
         Command::Worker => worker::worker(global, console),
         Command::Print(args) => print::print(global, args, console),
     }

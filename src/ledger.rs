@@ -23,8 +23,11 @@ mod group;
 mod ids;
 mod query;
 mod reader;
+mod rebuild;
+mod replace;
 mod row;
 mod schema;
+mod soundness;
 mod write;
 
 pub use error::LedgerError;
@@ -32,6 +35,7 @@ use group::Group;
 pub use ids::IdSource;
 pub use query::{Counts, Filter, PipelineTimes};
 pub use reader::LedgerReader;
+pub use rebuild::{Begin, Rebuild};
 pub use row::{Disposal, FileRow, FileState, StoryLine};
 pub use write::{ArchiveDecision, AttemptEnd, Intent, QuarantineDecision, Reservation, StagedFacts};
 
@@ -48,6 +52,7 @@ pub struct Ledger {
     /// Before the writer, so that the writer is closed last and puts its log away.
     reader: Mutex<Connection>,
     group: Group,
+    soundness: soundness::Soundness,
     clock: Arc<dyn Clock>,
     ids: IdSource,
     dir: PathBuf,
@@ -63,11 +68,12 @@ impl Ledger {
     pub fn open(dir: &Path, clock: Arc<dyn Clock>) -> Result<Self, LedgerError> {
         Disk::new().make_dirs(dir)?;
         let lock = take_lock(dir)?;
-        let connection = schema::open_or_create(dir)?;
+        let (connection, soundness) = schema::open_or_create(dir)?;
         let newest = query::newest_id(&connection).map_err(|cause| LedgerError::sql("open", cause))?;
         Ok(Self {
             reader: Mutex::new(schema::open_for_reading(dir)?),
             group: Group::new(connection),
+            soundness,
             clock,
             ids: IdSource::after(newest.as_ref()),
             dir: dir.to_owned(),
@@ -110,7 +116,10 @@ impl Ledger {
         op: &'static str,
         act: impl FnOnce(&Connection) -> Result<T, LedgerError>,
     ) -> Result<T, LedgerError> {
-        self.observed(op, || self.group.write(op, act))
+        self.observed(op, || {
+            self.soundness.verdict(op)?;
+            self.group.write(op, act)
+        })
     }
 
     fn read<T>(

@@ -20,29 +20,35 @@ use std::sync::Arc;
 use crate::admit::{self, Arrival, Claim, Found, PutBack};
 use crate::clock::Clock;
 use crate::config::Pipeline;
-use crate::job::{FileId, Job, JobReport, Outcome, QuarantineReason, RejectReason, RowCounts, Timestamp};
+use crate::job::{FileId, Job, JobReport, Outcome, QuarantineReason, RejectReason, RetryReason, RowCounts, Timestamp};
 use crate::ledger::{
     ArchiveDecision, AttemptEnd, FileRow, FileState, Ledger, QuarantineDecision, Reservation, StagedFacts,
 };
 use crate::planted::{self, Bug};
 use crate::storage::{Operation, Storage, StorageError};
 
+mod audit;
 mod error;
 mod explain;
 mod gate;
 pub mod manifest;
 mod names;
 mod plain;
+mod rebuild;
 mod recover;
 mod release;
+mod replay;
 mod steps;
 
+pub use audit::{Audit, Audited, Finding, FindingKind};
 pub use error::PublishError;
 pub use manifest::Manifest;
 pub use names::{ERROR_SUFFIX, MANIFEST, REJECTS, REJECTS_SUFFIX, beside};
 pub use plain::Plain;
+pub use rebuild::{Gathered, gather};
 pub use recover::Recovered;
 pub use release::release;
+pub use replay::{CannotReplay, Replay, original_to_replay, replay};
 use steps::{Driven, Trust};
 
 /// Carries files through their durable steps. Blocking; may be shared by threads, each with a file of its own.
@@ -87,6 +93,8 @@ pub struct Refusal<'a> {
     pub rows: RowCounts,
     /// Rejects by reason until then.
     pub rejects: &'a BTreeMap<RejectReason, u64>,
+    /// What ended the last attempt, if it is given up.
+    pub ended_by: Option<RetryReason>,
 }
 
 /// A content that is in the ledger already.
@@ -149,15 +157,16 @@ impl Publisher {
     }
 
     /// Returns whether this content was published before, without processing it. Reads the file only if one of the same size
-    /// was.
-    pub fn known_content(&self, job: &Job) -> Result<Option<Known>, PublishError> {
+    /// was. A content whose replay is asked for is to be processed.
+    pub fn known_content(&self, pipeline: &Pipeline, job: &Job) -> Result<Option<Known>, PublishError> {
         if !self.ledger.size_seen(&job.pipeline, job.stamp.size)? {
             return Ok(None);
         }
         let blake3 = gate::fingerprint_of(&job.input)?;
         self.still_the_same(job)?;
-        let original = self.ledger.published_as(&job.pipeline, &blake3)?;
-        Ok(original.map(|original| Known { blake3, original }))
+        let Some(original) = self.ledger.published_as(&job.pipeline, &blake3)? else { return Ok(None) };
+        let replayed = self.replay_is_asked(pipeline, &original)?;
+        Ok((!replayed).then_some(Known { blake3, original }))
     }
 
     /// Publishes what a job staged, steps 5 to 11; or archives the input as a duplicate if its content is there already.
@@ -165,14 +174,18 @@ impl Publisher {
         let _company = self.storage.join();
         self.still_the_same(job)?;
         let content = &*planted::identity(&job.name, &report.input.blake3);
-        if let Some(original) = self.ledger.published_as(&job.pipeline, content)? {
-            let blake3 = report.input.blake3.clone();
-            return self.archive_duplicate(pipeline, job, &Known { blake3, original });
-        }
+        let replaces = match self.ledger.published_as(&job.pipeline, content)? {
+            Some(original) if !self.replay_is_asked(pipeline, &original)? => {
+                let blake3 = report.input.blake3.clone();
+                return self.archive_duplicate(pipeline, job, &Known { blake3, original });
+            }
+            replaces => replaces,
+        };
         // Steps 5 and 6. The manifest is last: whoever sees it sees everything it names.
         gate::check(&*self.storage, &job.staging, report)?;
         let row = self.ledger.get(&job.id)?;
-        let manifest = Manifest::of(pipeline, job, report, row.started_at, self.clock.now());
+        let mut manifest = Manifest::of(pipeline, job, report, row.started_at, self.clock.now());
+        manifest.replaces.clone_from(&replaces);
         let manifest_hash = gate::make_durable(&*self.storage, &job.staging, report, &manifest)?;
         if planted::is(Bug::PublishBeforeStaged) {
             let early = names::published(&pipeline.output, &row.id, row.arrived_at);
@@ -190,6 +203,7 @@ impl Publisher {
                 rows: report.rows,
                 disposal,
                 resting: resting.as_deref(),
+                replaces: replaces.as_ref(),
             },
         )?;
         match reserved {
@@ -264,6 +278,7 @@ impl Publisher {
                 explanation: &explanation,
                 rows: refusal.rows,
                 resting: Some(&resting),
+                ended_by: refusal.ended_by,
             },
         )?;
         self.finished(pipeline, row)
@@ -289,6 +304,7 @@ impl Publisher {
                 explanation: "",
                 rows: RowCounts::default(),
                 resting: None,
+                ended_by: None,
             },
         )?;
         self.finished(pipeline, row)
@@ -348,7 +364,11 @@ fn trace_id() -> String {
 }
 
 #[cfg(test)]
+mod audit_tests;
+#[cfg(test)]
 mod crash_tests;
+#[cfg(test)]
+mod replay_tests;
 #[cfg(test)]
 mod sync_tests;
 #[cfg(test)]

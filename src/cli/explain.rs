@@ -10,6 +10,7 @@ use super::exit::{Exit, Failure};
 use super::verdict::told;
 use super::{Global, files, shared};
 use crate::clock::rfc3339;
+use crate::job::Timestamp;
 use crate::ledger::{FileRow, StoryLine};
 use crate::publish::Manifest;
 
@@ -33,7 +34,7 @@ pub(super) fn explain(global: &Global, args: &ExplainArgs, console: &Console) ->
     })?;
     let story = ledger.story(&row.id).map_err(|error| shared::ledger_failure(&error))?;
     // A directory that somebody tidied away is no reason to tell nothing.
-    let manifest = row.final_dir.as_deref().map(Manifest::read);
+    let manifest = row.final_dir.as_deref().filter(|_| row.replaced_by.is_none()).map(Manifest::read);
     if args.json {
         let manifest = manifest.and_then(Result::ok);
         console.json(&document(&row, &story, manifest.as_ref()));
@@ -68,6 +69,7 @@ fn document(row: &FileRow, story: &[StoryLine], manifest: Option<&Manifest>) -> 
         document.extend(manifest);
     }
     if let Some(document) = document.as_object_mut() {
+        document.insert("hint".to_owned(), json!(Some(hint(row)).filter(|hint| !hint.is_empty())));
         document.insert("story".to_owned(), json!(story));
     }
     document
@@ -82,10 +84,18 @@ fn summary(row: &FileRow) -> Vec<Vec<String>> {
     facts.add("state", files::state(row).to_owned());
     facts.add("reason", row.reason.map(|reason| reason.to_string()).unwrap_or_default());
     facts.add("message", row.message.clone());
+    facts.add("hint", hint(row));
     facts.add("last error", row.last_error.clone().filter(|error| *error != row.message).unwrap_or_default());
     facts.add("size", format!("{} ({} bytes)", bytes(row.stamp.size), count(row.stamp.size)));
     facts.add("blake3", row.blake3.clone().unwrap_or_default());
     facts.add("duplicate of", row.duplicate_of.as_ref().map(ToString::to_string).unwrap_or_default());
+    facts.add("replaces", row.replaces.as_ref().map(ToString::to_string).unwrap_or_default());
+    facts.add("replaced by", row.replaced_by.as_ref().map(ToString::to_string).unwrap_or_default());
+    let time = |at: Option<Timestamp>| at.map(rfc3339).unwrap_or_default();
+    facts.add("arrived", time(Some(row.arrived_at)));
+    facts.add("begun", time(row.started_at));
+    facts.add("finished", time(row.finished_at));
+    facts.add("next attempt", time(row.next_attempt_at));
     if row.starts > 1 {
         facts.add("attempts", row.starts.to_string());
     }
@@ -94,6 +104,13 @@ fn summary(row: &FileRow) -> Vec<Vec<String>> {
     facts.add("original", row.resting.as_ref().map(|path| path.display().to_string()).unwrap_or_default());
     facts.add("trace id", row.trace_id.clone().unwrap_or_default());
     facts.0
+}
+
+/// Returns what to do about a refused file, from its `.error.json`.
+fn hint(row: &FileRow) -> String {
+    let explanation = row.explanation.as_deref().and_then(|text| serde_json::from_str::<Value>(text).ok());
+    let hint = explanation.as_ref().and_then(|explanation| explanation.get("hint")?.as_str());
+    hint.unwrap_or_default().to_owned()
 }
 
 /// Returns names and values of what only the manifest knows.

@@ -33,7 +33,16 @@ pub(super) fn files(global: &Global, args: &FilesArgs, console: &Console) -> Res
     if let Some(word) = &args.state {
         filter.state_or_outcome(word).map_err(Failure::usage)?;
     }
-    let rows = shared::ledger(&config)?.files(&filter).map_err(|error| shared::ledger_failure(&error))?;
+    let ledger = shared::ledger(&config)?;
+    let rows = ledger.files(&filter).map_err(|error| shared::ledger_failure(&error))?;
+    if let (Some(name), true) = (&args.pipeline, rows.is_empty()) {
+        // One that the config has no more may still have files.
+        let any = Filter { pipeline: Some(name.clone()), limit: 1, ..Filter::default() };
+        let known = ledger.files(&any).map_err(|error| shared::ledger_failure(&error))?;
+        if known.is_empty() {
+            shared::pipeline(&config, Some(name))?;
+        }
+    }
     if args.json {
         console.json(&json!({ "files": rows }));
         return Ok(Exit::Done);

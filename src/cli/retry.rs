@@ -24,15 +24,13 @@ pub(super) fn retry(global: &Global, args: &RetryArgs, console: &Console) -> Res
     let ledger = shared::ledger(&config)?;
     let row = shared::find(&ledger, &args.file, |_| {})?;
     let name = row.display_name();
-    let Some(pipeline) = config.pipelines.iter().find(|pipeline| pipeline.name == row.pipeline) else {
-        let message = format!("{name} belongs to pipeline '{}', which the config does not have", row.pipeline);
-        return Err(Failure::usage(message));
-    };
+    let pipeline = shared::pipeline_of(&config, &row)?;
     let moved = release(&Disk::default(), pipeline, &row).map_err(|error| Failure::file(shared::chain(&error)))?;
     let Some(path) = moved else {
         let hint = format!("`forebay explain {}` tells what became of it", row.id);
         return Err(Failure::file(format!("{name} does not lie in quarantine")).hint(hint));
     };
     console.say(&format!("{name} is back in its inbox as {}; the daemon takes it in as a new arrival", path.display()));
+    shared::mind_the_marker(console, pipeline, &row);
     Ok(Exit::Done)
 }

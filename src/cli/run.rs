@@ -18,10 +18,12 @@ pub(super) fn run(global: &Global, console: &Console) -> Result<Exit, Failure> {
     let ended = runtime.block_on(async {
         let life = Lifecycle::new();
         life.listen_to_signals().map_err(|error| Failure::internal(format!("cannot listen for signals: {error}")))?;
-        Ok(daemon::run(config, options, life).await)
+        // On a task: a panic must end the process, and not wait on its way for jobs that nobody stops any more.
+        Ok(tokio::spawn(daemon::run(config, options, life)).await)
     })?;
     // A job that does not hear the stop must not keep the process: it is taken up again at the next start.
     runtime.shutdown_background();
+    let ended = ended.map_err(|error| Failure::internal(format!("the daemon ended badly: {error}")))?;
     ended.map(|()| Exit::Done).map_err(|error| failure(&error))
 }
 

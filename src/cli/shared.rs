@@ -45,6 +45,22 @@ pub(super) fn pipeline<'c>(config: &'c Config, name: Option<&str>) -> Result<&'c
     })
 }
 
+/// Returns the pipeline that a file of the ledger belongs to.
+pub(super) fn pipeline_of<'c>(config: &'c Config, row: &FileRow) -> Result<&'c Arc<Pipeline>, Failure> {
+    config.pipelines.iter().find(|pipeline| pipeline.name == row.pipeline).ok_or_else(|| {
+        let (name, pipeline) = (row.display_name(), &row.pipeline);
+        Failure::usage(format!("{name} belongs to pipeline '{pipeline}', which the config does not have"))
+    })
+}
+
+/// Reminds of the marker without which a file that is back in its inbox is not taken.
+pub(super) fn mind_the_marker(console: &Console, pipeline: &Pipeline, row: &FileRow) {
+    if let Some(marker) = &pipeline.done_marker {
+        let marker = marker.replace("{name}", &row.display_name());
+        console.say(&format!("it is taken once its marker {marker} is there"));
+    }
+}
+
 /// Sets logging up for a command that talks to a person: warnings only, unless more is asked for.
 pub(super) fn quiet_logging(global: &Global, console: &Console) -> Result<(), Failure> {
     logging(global, console, global.verbosity() - 1)

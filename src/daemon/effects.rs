@@ -92,7 +92,7 @@ impl Shared {
         // Cheaper than processing it: only a content of a size seen before is read for this.
         let duplicate = self
             .publisher
-            .known_content(&job)
+            .known_content(&pipeline, &job)
             .and_then(|known| known.map(|known| self.publisher.archive_duplicate(&pipeline, &job, &known)).transpose());
         match duplicate {
             Ok(None) => {}
@@ -151,6 +151,7 @@ impl Shared {
                     hint: hint(reason),
                     rows: RowCounts::default(),
                     rejects: &std::collections::BTreeMap::new(),
+                    ended_by: Some(reason),
                 };
                 self.publisher.quarantine(&pipeline, &job, &refusal).map(|finished| self.concluded(&finished))
             }
@@ -185,8 +186,15 @@ impl Shared {
 
     fn refuse(&self, pipeline: &Pipeline, job: &Job, error: JobError) -> Result<bool, PublishError> {
         let JobError::Quarantine { reason, message, hint, rows, rejects, drift } = error else { return Ok(false) };
-        let refusal =
-            Refusal { outcome: Outcome::Quarantined, reason, message: &message, hint: &hint, rows, rejects: &rejects };
+        let refusal = Refusal {
+            outcome: Outcome::Quarantined,
+            reason,
+            message: &message,
+            hint: &hint,
+            rows,
+            rejects: &rejects,
+            ended_by: None,
+        };
         let finished = self.publisher.quarantine(pipeline, job, &refusal)?;
         self.telemetry.emit(Told::SchemaDrift { pipeline: &pipeline.name, drift: &drift });
         Ok(self.concluded(&finished))

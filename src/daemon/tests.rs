@@ -243,3 +243,17 @@ async fn an_engine_that_ends_by_itself_is_a_fault() {
     let error = supervise(tasks, &Telemetry::new(&[]), &life, &end).await.unwrap_err();
     assert_eq!(error.exit_code(), 70);
 }
+
+#[tokio::test]
+async fn an_engine_that_panics_ends_the_daemon_as_an_internal_error() {
+    let (life, end) = (Lifecycle::new(), CancellationToken::new());
+    let mut tasks = Tasks::default();
+    tasks.spawn("engine", async { panic!("on purpose") });
+    tasks.spawn("http", until(end.clone(), std::future::pending()));
+    let telemetry = Telemetry::new(&[]);
+    let ended = tokio::time::timeout(LAST_WORDS * 2, supervise(tasks, &telemetry, &life, &end)).await;
+    let error = ended.expect("it does not hang").unwrap_err();
+    assert_eq!(error.exit_code(), 70);
+    assert!(error.to_string().starts_with("engine ended: "), "{error}");
+    assert!(end.is_cancelled(), "and takes the others with it");
+}

@@ -29,7 +29,7 @@ pub enum LedgerError {
     },
     /// There is a ledger and it cannot be read.
     #[error(
-        "the ledger {} cannot be read: {detail}; restore it from a backup (an empty one would publish every file again)",
+        "the ledger {} cannot be read: {detail}; restore it from a backup or make it anew with `forebay ledger rebuild` (an empty one would publish every file again)",
         .path.display()
     )]
     Unreadable {
@@ -50,6 +50,20 @@ pub enum LedgerError {
         found: i64,
         /// Ours.
         known: i64,
+    },
+    /// An older version wrote it, and only the daemon brings it up to date.
+    #[error("the ledger {} is of an older forebay (version {found}): start `forebay run` once", .path.display())]
+    Older {
+        /// The database.
+        path: PathBuf,
+        /// Its version.
+        found: i64,
+    },
+    /// It is to be made anew, and nothing is wrong with it.
+    #[error("the ledger {} is sound: it knows more than can be rebuilt (attempts, messages, times)", .path.display())]
+    Sound {
+        /// The database.
+        path: PathBuf,
     },
     /// There is no ledger to read.
     #[error("there is no ledger in {}: has `forebay run` been started with this config?", .dir.display())]

@@ -2,17 +2,25 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::sync::PoisonError;
 
 use rusqlite::{Connection, OptionalExtension as _, named_params, params};
 
-use super::row::unhex;
+use super::row::{stamp, unhex};
 use super::{FileRow, FileState, Ledger, LedgerError, StoryLine};
 use crate::job::{FileId, FileStamp, Outcome, Timestamp};
 
 /// Named, as the planner would rather walk the whole ledger in the order of the ids.
 pub(super) const UNFINISHED: &str = "SELECT * FROM files INDEXED BY files_unfinished WHERE state <> 'done' ORDER BY id";
+
+/// What lies in an inbox and was taken, oldest first.
+pub(super) const KEPT: &str =
+    "SELECT name, dev, ino, size, mtime_ns FROM files WHERE pipeline = ? AND in_place = 1 ORDER BY name, id";
+
+/// What is published of a content now: a result that a replay took the place of is not.
+pub(super) const PUBLISHED_AS: &str =
+    "SELECT id FROM files WHERE pipeline = ? AND blake3 = ? AND outcome = 'succeeded' AND replaced_by IS NULL";
 
 /// Which files to list. Newest first.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -132,13 +140,9 @@ impl Ledger {
     /// last taken. One that still looks so is not taken again.
     pub fn kept(&self, pipeline: &str) -> Result<HashMap<OsString, FileStamp>, LedgerError> {
         self.read("query", |connection| {
+            let mut kept = connection.prepare_cached(KEPT)?;
             // Oldest first, so that the newest of a name stays in the map.
-            let kept = rows(
-                connection,
-                "SELECT * FROM files WHERE pipeline = ? AND in_place = 1 ORDER BY name, id",
-                [pipeline],
-            )?;
-            Ok(kept.into_iter().map(|row| (row.name, row.stamp)).collect())
+            kept.query_map([pipeline], |row| Ok((OsString::from_vec(row.get("name")?), stamp(row)?)))?.collect()
         })
     }
 
@@ -203,6 +207,27 @@ pub(super) fn files(connection: &Connection, filter: &Filter) -> rusqlite::Resul
     rows(connection, &sql, rusqlite::params_from_iter(values))
 }
 
+pub(super) fn page(connection: &Connection, after: Option<&FileId>, limit: usize) -> rusqlite::Result<Vec<FileRow>> {
+    let after = after.map_or("", FileId::as_str);
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    rows(connection, "SELECT * FROM files WHERE id > ? ORDER BY id LIMIT ?", params![after, limit])
+}
+
+pub(super) fn integrity(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+    let mut damage = Vec::new();
+    let mut check = connection.prepare("PRAGMA integrity_check(20)")?;
+    for line in check.query_map((), |row| row.get::<_, String>(0))? {
+        damage.push(line?);
+    }
+    damage.retain(|line| line != "ok");
+    let mut orphans = connection.prepare("PRAGMA foreign_key_check")?;
+    let orphans = orphans.query_map((), |_| Ok(()))?.count();
+    if orphans > 0 {
+        damage.push(format!("{orphans} lines of stories belong to no file"));
+    }
+    Ok(damage)
+}
+
 pub(super) fn find(connection: &Connection, what: &OsStr) -> rusqlite::Result<Vec<FileRow>> {
     let lower = what.to_str().map(str::to_ascii_lowercase).unwrap_or_default();
     if let Some(row) = FileId::parse(&lower).map(|id| get(connection, &id)).transpose()?.flatten() {
@@ -234,10 +259,8 @@ pub(super) fn published_as(
     pipeline: &str,
     hash: &[u8; 32],
 ) -> rusqlite::Result<Option<FileId>> {
-    let id: Option<String> = connection
-        .prepare_cached("SELECT id FROM files WHERE pipeline = ? AND blake3 = ? AND outcome = 'succeeded'")?
-        .query_row(params![pipeline, hash], |row| row.get(0))
-        .optional()?;
+    let id: Option<String> =
+        connection.prepare_cached(PUBLISHED_AS)?.query_row(params![pipeline, hash], |row| row.get(0)).optional()?;
     Ok(id.and_then(|id| FileId::parse(&id)))
 }
 

@@ -36,6 +36,16 @@ impl LedgerReader {
         self.read(|connection| query::get(connection, id))
     }
 
+    /// Returns at most `limit` files whose ids come after `after`, oldest first.
+    pub fn page(&self, after: Option<&FileId>, limit: usize) -> Result<Vec<FileRow>, LedgerError> {
+        self.read(|connection| query::page(connection, after, limit))
+    }
+
+    /// Returns what is damaged in the database, for a person; nothing if it is sound. Reads all of it.
+    pub fn integrity(&self) -> Result<Vec<String>, LedgerError> {
+        self.read(query::integrity)
+    }
+
     /// Returns the story of a file, oldest line first.
     pub fn story(&self, id: &FileId) -> Result<Vec<StoryLine>, LedgerError> {
         self.read(|connection| query::story(connection, id))

@@ -161,6 +161,10 @@ pub struct FileRow {
     pub resting: Option<PathBuf>,
     /// Its row counts, if it was read.
     pub rows: Option<RowCounts>,
+    /// The file whose result its own takes the place of: it is a replay.
+    pub replaces: Option<FileId>,
+    /// The replay whose result took the place of its own, which is withdrawn.
+    pub replaced_by: Option<FileId>,
 }
 
 impl FileRow {
@@ -189,12 +193,7 @@ impl FileRow {
             reason: row.get::<_, Option<String>>("reason")?.and_then(|text| text.parse().ok()),
             message: row.get("message")?,
             explanation: row.get("explanation")?,
-            stamp: FileStamp {
-                dev: row.get::<_, i64>("dev")?.cast_unsigned(),
-                ino: row.get::<_, i64>("ino")?.cast_unsigned(),
-                size: row.get::<_, i64>("size")?.cast_unsigned(),
-                mtime_ns: row.get("mtime_ns")?,
-            },
+            stamp: stamp(row)?,
             in_place: row.get("in_place")?,
             input_path: path(row.get("input_path")?),
             blake3: row.get::<_, Option<[u8; 32]>>("blake3")?.map(hex),
@@ -215,6 +214,8 @@ impl FileRow {
             disposal: row.get::<_, Option<String>>("disposal")?.as_deref().map(parsed).transpose()?,
             resting: row.get::<_, Option<Vec<u8>>>("resting")?.map(path),
             rows: rows(row)?,
+            replaces: row.get::<_, Option<String>>("replaces")?.and_then(|id| FileId::parse(&id)),
+            replaced_by: row.get::<_, Option<String>>("replaced_by")?.and_then(|id| FileId::parse(&id)),
         })
     }
 }
@@ -224,7 +225,7 @@ impl Serialize for FileRow {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let time = |at: Option<Timestamp>| at.map(rfc3339);
         let shown = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
-        let mut out = serializer.serialize_struct("FileRow", 23)?;
+        let mut out = serializer.serialize_struct("FileRow", 25)?;
         out.serialize_field("id", &self.id)?;
         out.serialize_field("pipeline", &self.pipeline)?;
         out.serialize_field("name", &self.display_name())?;
@@ -235,6 +236,8 @@ impl Serialize for FileRow {
         out.serialize_field("bytes", &self.stamp.size)?;
         out.serialize_field("blake3", &self.blake3)?;
         out.serialize_field("duplicate_of", &self.duplicate_of)?;
+        out.serialize_field("replaces", &self.replaces)?;
+        out.serialize_field("replaced_by", &self.replaced_by)?;
         out.serialize_field("attempt", &self.starts)?;
         out.serialize_field("attempts_counted", &self.attempts)?;
         out.serialize_field("trace_id", &self.trace_id)?;
@@ -267,6 +270,16 @@ pub struct StoryLine {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
 fn as_rfc3339<S: Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&rfc3339(*at))
+}
+
+/// Reads what a file looked like when it was claimed.
+pub(super) fn stamp(row: &Row<'_>) -> rusqlite::Result<FileStamp> {
+    Ok(FileStamp {
+        dev: row.get::<_, i64>("dev")?.cast_unsigned(),
+        ino: row.get::<_, i64>("ino")?.cast_unsigned(),
+        size: row.get::<_, i64>("size")?.cast_unsigned(),
+        mtime_ns: row.get("mtime_ns")?,
+    })
 }
 
 fn rows(row: &Row<'_>) -> rusqlite::Result<Option<RowCounts>> {

@@ -5,25 +5,41 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, ffi};
 
+use super::rebuild::REBUILT;
+use super::soundness::{PATIENCE, Soundness};
 use super::{DATABASE, LedgerError};
 use crate::storage::{Disk, Storage as _};
 
-/// The version this program writes. Raise it with a step in [`check`].
-const VERSION: i64 = 1;
+/// The version this program writes. Raise it with a step for [`open_or_create`], each its own transaction.
+const VERSION: i64 = 2;
 
 const SCHEMA: &str = include_str!("schema.sql");
 
+/// From version 1 to 2: replays.
+const REPLAYS: &str = "
+    ALTER TABLE files ADD COLUMN replaces TEXT;
+    ALTER TABLE files ADD COLUMN replaced_by TEXT;
+    DROP INDEX files_published_once;
+    CREATE UNIQUE INDEX files_published_once ON files (pipeline, blake3)
+        WHERE outcome = 'succeeded' AND replaced_by IS NULL;
+    PRAGMA user_version = 2;
+";
+
 /// How long a statement waits for an operator's reader that is in the way.
-const BUSY: Duration = Duration::from_secs(10);
+pub(super) const BUSY: Duration = Duration::from_secs(10);
 
 /// Statements kept prepared: more than there are.
 const STATEMENTS: usize = 64;
 
 /// Opens the ledger of `dir` for writing. A new one is made under another name and renamed when it is whole, so an empty or
 /// headless `ledger.db` is never a first start but always damage.
-pub(super) fn open_or_create(dir: &Path) -> Result<Connection, LedgerError> {
+pub(super) fn open_or_create(dir: &Path) -> Result<(Connection, Soundness), LedgerError> {
     let path = dir.join(DATABASE);
     let disk = Disk::new();
+    if disk.stat(&dir.join(REBUILT))?.is_some() {
+        let detail = "a rebuild was interrupted, say `forebay ledger rebuild` again".to_owned();
+        return Err(LedgerError::Unreadable { path, detail });
+    }
     if disk.stat(&path)?.is_none() {
         if disk.stat(&dir.join(format!("{DATABASE}-wal")))?.is_some() {
             let detail = "its log is here but the database itself is missing".to_owned();
@@ -34,9 +50,15 @@ pub(super) fn open_or_create(dir: &Path) -> Result<Connection, LedgerError> {
     let connection =
         Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)
             .map_err(|err| unreadable(&path, &err))?;
-    check(&connection, &path)?;
+    let found = version(&connection, &path)?;
+    // Not before the line above: it takes a rollback journal back, which readers cannot.
+    let soundness = Soundness::check(&path, PATIENCE)?;
     prepare(&connection).map_err(|cause| LedgerError::sql("open", cause))?;
-    Ok(connection)
+    if found < VERSION {
+        let step = format!("BEGIN IMMEDIATE; {REPLAYS} COMMIT;");
+        connection.execute_batch(&step).map_err(|cause| LedgerError::sql("open", cause))?;
+    }
+    Ok((connection, soundness))
 }
 
 /// Opens the ledger of `dir` for reading, while the daemon writes it or not.
@@ -50,7 +72,10 @@ pub(super) fn open_for_reading(dir: &Path) -> Result<Connection, LedgerError> {
             .map_err(|err| unreadable(&path, &err))?;
     connection.busy_timeout(BUSY).map_err(|err| unreadable(&path, &err))?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
-    version(&connection, &path)?;
+    let found = version(&connection, &path)?;
+    if found < VERSION {
+        return Err(LedgerError::Older { path, found });
+    }
     Ok(connection)
 }
 
@@ -58,16 +83,20 @@ fn create(disk: &Disk, dir: &Path, path: &Path) -> Result<(), LedgerError> {
     let new = dir.join(format!("{DATABASE}.new"));
     disk.remove_file(&new)?;
     disk.remove_file(&dir.join(format!("{DATABASE}.new-journal")))?;
-    let made = || -> rusqlite::Result<()> {
-        let connection = Connection::open(&new)?;
-        connection.execute_batch(&format!("BEGIN; {SCHEMA} COMMIT;"))?;
-        connection.pragma_update(None, "user_version", VERSION)?;
-        connection.close().map_err(|(_, err)| err)
-    };
+    let made = || -> rusqlite::Result<()> { create_at(&new)?.close().map_err(|(_, err)| err) };
     made().map_err(|cause| LedgerError::sql("create", cause))?;
     disk.sync_file(&new)?;
     disk.rename_noreplace(&new, path)?;
     Ok(())
+}
+
+/// Makes a database with our tables and nothing in them.
+pub(super) fn create_at(path: &Path) -> rusqlite::Result<Connection> {
+    let connection = Connection::open(path)?;
+    connection.execute_batch(&format!("BEGIN; {SCHEMA} COMMIT;"))?;
+    connection.pragma_update(None, "user_version", VERSION)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    Ok(connection)
 }
 
 fn prepare(connection: &Connection) -> rusqlite::Result<()> {
@@ -84,19 +113,6 @@ fn prepare(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "synchronous", "full")?;
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.pragma_update(None, "trusted_schema", false)
-}
-
-/// Refuses a ledger that is damaged or too new, and brings an older one up to date.
-fn check(connection: &Connection, path: &Path) -> Result<(), LedgerError> {
-    let found = version(connection, path)?;
-    let verdict: String =
-        connection.query_row("PRAGMA quick_check(1)", (), |row| row.get(0)).map_err(|err| unreadable(path, &err))?;
-    if verdict != "ok" {
-        return Err(LedgerError::Unreadable { path: path.to_owned(), detail: verdict });
-    }
-    // Steps from older versions go here, one per version, each its own transaction. There is only one version so far.
-    debug_assert_eq!(found, VERSION, "`version` has refused every other");
-    Ok(())
 }
 
 fn version(connection: &Connection, path: &Path) -> Result<i64, LedgerError> {

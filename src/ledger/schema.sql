@@ -35,13 +35,17 @@ CREATE TABLE files (
     rows_written    INTEGER,
     rows_rejected   INTEGER,
     rows_dropped    INTEGER,
+    replaces        TEXT,                       -- a replay: the file whose result it takes the place of
+    replaced_by     TEXT,                       -- its result is withdrawn: that file's takes its place
     CHECK ((state = 'done') = (finished_at IS NOT NULL)),
     CHECK (state = 'claimed' OR outcome IS NOT NULL),
     CHECK (outcome IS NOT 'succeeded' OR (blake3 IS NOT NULL AND manifest_hash IS NOT NULL AND final_dir IS NOT NULL))
 ) STRICT;
 
--- The exactly-once guard: one content is published once per pipeline. A file has this outcome from STAGED on.
-CREATE UNIQUE INDEX files_published_once ON files (pipeline, blake3) WHERE outcome = 'succeeded';
+-- The exactly-once guard: one content is published once per pipeline. A file has this outcome from STAGED on; a replay takes
+-- the place of what it replaces in the same transaction.
+CREATE UNIQUE INDEX files_published_once ON files (pipeline, blake3)
+    WHERE outcome = 'succeeded' AND replaced_by IS NULL;
 CREATE INDEX files_unfinished ON files (pipeline, name) WHERE state <> 'done';
 CREATE INDEX files_by_outcome ON files (pipeline, outcome, finished_at);
 CREATE INDEX files_by_arrival ON files (pipeline, arrived_at);

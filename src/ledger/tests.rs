@@ -46,6 +46,7 @@ fn staged(blake3: &str) -> StagedFacts<'_> {
         rows: RowCounts { read: 3, written: 1, rejected: 1, dropped: 1 },
         disposal: Disposal::Move,
         resting: Some(Path::new("/archive/x")),
+        replaces: None,
     }
 }
 
@@ -63,6 +64,7 @@ fn refuse(ledger: &Ledger, id: &FileId) -> FileRow {
         explanation: "{}",
         rows: RowCounts::default(),
         resting: Some(Path::new("/quarantine/x")),
+        ended_by: None,
     };
     ledger.decide_quarantine(id, FileState::Claimed, &decision).unwrap();
     ledger.done(id, decision.resting, "there").unwrap()
@@ -152,9 +154,9 @@ fn a_first_start_that_died_half_way_is_made_good() {
 #[test]
 fn a_newer_ledger_is_left_to_the_newer_program() {
     let dir = tempfile::tempdir().unwrap();
-    open(dir.path()).unwrap().with(|writer| writer.pragma_update(None, "user_version", 2)).unwrap();
+    open(dir.path()).unwrap().with(|writer| writer.pragma_update(None, "user_version", 3)).unwrap();
     let err = open(dir.path()).unwrap_err();
-    assert!(matches!(err, LedgerError::Newer { found: 2, known: 1, .. }), "{err}");
+    assert!(matches!(err, LedgerError::Newer { found: 3, known: 2, .. }), "{err}");
 }
 
 #[test]
@@ -375,7 +377,8 @@ fn questions_asked_often_use_an_index() {
     for sql in [
         query::UNFINISHED,
         "SELECT state, count(*) FROM files WHERE state <> 'done' GROUP BY state",
-        "SELECT id FROM files WHERE pipeline = ? AND blake3 = ? AND outcome = 'succeeded'",
+        query::PUBLISHED_AS,
+        query::KEPT,
         "SELECT 1 FROM files WHERE pipeline = ? AND size = ? AND outcome = 'succeeded' LIMIT 1",
         "SELECT * FROM files WHERE pipeline = ? AND name = ? AND state <> 'done' AND state = 'claimed'",
         "SELECT max(finished_at) FROM files WHERE pipeline = ? AND outcome = ?",
@@ -390,4 +393,81 @@ fn questions_asked_often_use_an_index() {
         });
         assert!(plan.iter().any(|line| line.contains("USING") && line.contains("INDEX files_")), "{sql}: {plan:?}");
     }
+}
+
+#[test]
+fn a_ledger_of_the_first_version_is_brought_up_to_date() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = open(dir.path()).unwrap();
+    let row = intend(&ledger, OsStr::new("x.csv"));
+    succeed(&ledger, &row.id, HASH);
+    let back = "DROP INDEX files_published_once;
+        ALTER TABLE files DROP COLUMN replaces; ALTER TABLE files DROP COLUMN replaced_by;
+        CREATE UNIQUE INDEX files_published_once ON files (pipeline, blake3) WHERE outcome = 'succeeded';
+        PRAGMA user_version = 1;";
+    ledger.with(|writer| writer.execute_batch(back)).unwrap();
+    drop(ledger);
+    let err = LedgerReader::open(dir.path()).unwrap_err();
+    assert!(matches!(err, LedgerError::Older { found: 1, .. }), "{err}");
+
+    let ledger = open(dir.path()).unwrap();
+    assert_eq!(ledger.get(&row.id).unwrap().outcome, Some(Outcome::Succeeded));
+    let replay = intend(&ledger, OsStr::new("x.csv"));
+    let facts = StagedFacts { replaces: Some(&row.id), ..staged(HASH) };
+    assert_eq!(ledger.stage(&replay.id, &facts).unwrap(), Reservation::Ours);
+    assert_eq!(ledger.published_as("trips", HASH).unwrap(), Some(replay.id));
+    drop(ledger);
+    open(dir.path()).unwrap();
+    LedgerReader::open(dir.path()).unwrap();
+}
+
+#[test]
+fn a_replay_replaces_only_what_it_names_and_gives_it_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = open(dir.path()).unwrap();
+    let [old, first, second] = ["a", "b", "c"].map(|name| intend(&ledger, OsStr::new(name)).id);
+    succeed(&ledger, &old, HASH);
+    let facts = StagedFacts { replaces: Some(&old), ..staged(HASH) };
+    assert_eq!(ledger.stage(&first, &facts).unwrap(), Reservation::Ours);
+    // Two files may answer one request: the second finds the first there.
+    assert_eq!(ledger.stage(&second, &facts).unwrap(), Reservation::TakenBy(first.clone()));
+    ledger.unstage(&first, "lost").unwrap();
+    assert_eq!(ledger.published_as("trips", HASH).unwrap(), Some(old.clone()));
+    assert_eq!((ledger.get(&first).unwrap().replaces, ledger.get(&old).unwrap().replaced_by), (None, None));
+}
+
+#[test]
+fn the_attempt_that_ends_all_attempts_counts_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = open(dir.path()).unwrap();
+    for (reason, crashes) in [(RetryReason::Io, 0), (RetryReason::Crash, 3)] {
+        let row = intend(&ledger, OsStr::new("x.csv"));
+        for _ in 0..2 {
+            ledger.start(&row.id, "t").unwrap();
+            let end = AttemptEnd { reason: Some(reason), message: "no", counted: true, next_attempt_at: None };
+            ledger.give_up(&row.id, &end).unwrap();
+        }
+        ledger.start(&row.id, "t").unwrap();
+        let decision = QuarantineDecision {
+            outcome: Outcome::Failed,
+            reason: Some(QuarantineReason::AttemptsExhausted),
+            message: "given up after 3 attempts",
+            explanation: "{}",
+            rows: RowCounts::default(),
+            resting: None,
+            ended_by: Some(reason),
+        };
+        let row = ledger.decide_quarantine(&row.id, FileState::Claimed, &decision).unwrap();
+        assert_eq!((row.starts, row.attempts, row.crashes), (3, 3, crashes));
+    }
+}
+
+#[test]
+fn damage_found_late_ends_the_daemon_at_its_next_write() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut ledger = open(dir.path()).unwrap();
+    let row = intend(&ledger, OsStr::new("x.csv"));
+    ledger.soundness = soundness::Soundness::damaged("a page is broken");
+    let err = ledger.start(&row.id, "t").unwrap_err();
+    assert!(err.must_stop() && err.to_string().contains("a page is broken"), "{err}");
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use rusqlite::{Connection, Params, named_params, params};
 
 use super::row::{bytes_of, unhex};
-use super::{Disposal, FileRow, FileState, Ledger, LedgerError, query};
+use super::{Disposal, FileRow, FileState, Ledger, LedgerError, query, replace};
 use crate::job::{FileId, FileStamp, Outcome, QuarantineReason, RetryReason, RowCounts, Timestamp, display_name};
 use crate::planted::{self, Bug};
 
@@ -58,6 +58,8 @@ pub struct StagedFacts<'a> {
     pub disposal: Disposal,
     /// Where it goes, if it is moved.
     pub resting: Option<&'a Path>,
+    /// The file it is a replay of: its result takes the place of that one's.
+    pub replaces: Option<&'a FileId>,
 }
 
 /// Whether a content may be published.
@@ -101,6 +103,8 @@ pub struct QuarantineDecision<'a> {
     pub rows: RowCounts,
     /// Where the original goes; `None` if there is none any more.
     pub resting: Option<&'a Path>,
+    /// What ended the last attempt, if the file is given up: that one counts too.
+    pub ended_by: Option<RetryReason>,
 }
 
 impl Ledger {
@@ -220,7 +224,10 @@ impl Ledger {
             if let Some(hash) = &hash
                 && let Some(other) = query::published_as(tx, &row.pipeline, hash)?
             {
-                return Ok(Reservation::TakenBy(other));
+                if facts.replaces != Some(&other) {
+                    return Ok(Reservation::TakenBy(other));
+                }
+                replace::take_place(tx, id, &other, self.clock.now())?;
             }
             let rows = facts.rows;
             turn(
@@ -263,6 +270,7 @@ impl Ledger {
                  WHERE id = ?1 AND state = 'staged'",
                 params![id.as_str(), why],
             )?;
+            replace::give_place_back(tx, id, self.clock.now())?;
             tell(tx, id, self.clock.now(), "unstaged", why)?;
             wanted(tx, id)
         })
@@ -321,6 +329,7 @@ impl Ledger {
                 "UPDATE files SET state = 'quarantining', running = 0, outcome = ?3, reason = ?4, message = ?5,
                                   explanation = ?6, rows_read = ?7, rows_written = ?8, rows_rejected = ?9,
                                   rows_dropped = ?10, disposal = 'move', resting = ?11,
+                                  attempts = attempts + ?12, crashes = crashes + ?13,
                                   final_dir = NULL, manifest_hash = NULL
                  WHERE id = ?1 AND state = ?2",
                 params![
@@ -335,8 +344,13 @@ impl Ledger {
                     rows.rejected.cast_signed(),
                     rows.dropped.cast_signed(),
                     decision.resting.map(bytes_of),
+                    decision.ended_by.is_some(),
+                    decision.ended_by == Some(RetryReason::Crash),
                 ],
             )?;
+            if from == FileState::Staged {
+                replace::give_place_back(tx, id, self.clock.now())?;
+            }
             let told = decision
                 .reason
                 .map_or_else(|| decision.message.to_owned(), |reason| format!("{reason}: {}", decision.message));
@@ -389,7 +403,7 @@ fn wanted(tx: &Connection, id: &FileId) -> Result<FileRow, LedgerError> {
     query::get(tx, id)?.ok_or_else(|| LedgerError::NoSuchFile { id: id.clone() })
 }
 
-fn tell(tx: &Connection, id: &FileId, at: Timestamp, what: &str, message: &str) -> Result<(), LedgerError> {
+pub(super) fn tell(tx: &Connection, id: &FileId, at: Timestamp, what: &str, message: &str) -> Result<(), LedgerError> {
     tx.prepare_cached("INSERT INTO events (file, at, what, message) VALUES (?, ?, ?, ?)")?.execute(params![
         id.as_str(),
         at.0,

@@ -18,30 +18,77 @@ struct Scenario {
     outcome: Outcome,
     /// Dropped and published before, undisturbed.
     before: Option<&'static str>,
+    /// The file published before is asked for again, instead of another one dropped.
+    replay: bool,
 }
 
 const GOOD: &str = "a,1\nb,2\n";
 const BAD: &str = "a,1\nbad,2\n";
 
 const SCENARIOS: &[Scenario] = &[
-    Scenario { name: "archive", on_success: OnSuccess::Archive, text: GOOD, outcome: Outcome::Succeeded, before: None },
-    Scenario { name: "delete", on_success: OnSuccess::Delete, text: GOOD, outcome: Outcome::Succeeded, before: None },
-    Scenario { name: "keep", on_success: OnSuccess::Keep, text: GOOD, outcome: Outcome::Succeeded, before: None },
+    Scenario {
+        name: "archive",
+        on_success: OnSuccess::Archive,
+        text: GOOD,
+        outcome: Outcome::Succeeded,
+        before: None,
+        replay: false,
+    },
+    Scenario {
+        name: "delete",
+        on_success: OnSuccess::Delete,
+        text: GOOD,
+        outcome: Outcome::Succeeded,
+        before: None,
+        replay: false,
+    },
+    Scenario {
+        name: "keep",
+        on_success: OnSuccess::Keep,
+        text: GOOD,
+        outcome: Outcome::Succeeded,
+        before: None,
+        replay: false,
+    },
     Scenario {
         name: "quarantine",
         on_success: OnSuccess::Archive,
         text: BAD,
         outcome: Outcome::Quarantined,
         before: None,
+        replay: false,
     },
-    Scenario { name: "keep, bad", on_success: OnSuccess::Keep, text: BAD, outcome: Outcome::Quarantined, before: None },
-    Scenario { name: "empty", on_success: OnSuccess::Archive, text: "", outcome: Outcome::Empty, before: None },
+    Scenario {
+        name: "keep, bad",
+        on_success: OnSuccess::Keep,
+        text: BAD,
+        outcome: Outcome::Quarantined,
+        before: None,
+        replay: false,
+    },
+    Scenario {
+        name: "empty",
+        on_success: OnSuccess::Archive,
+        text: "",
+        outcome: Outcome::Empty,
+        before: None,
+        replay: false,
+    },
     Scenario {
         name: "duplicate",
         on_success: OnSuccess::Archive,
         text: GOOD,
         outcome: Outcome::Duplicate,
         before: Some(GOOD),
+        replay: false,
+    },
+    Scenario {
+        name: "replay",
+        on_success: OnSuccess::Archive,
+        text: GOOD,
+        outcome: Outcome::Succeeded,
+        before: Some(GOOD),
+        replay: true,
     },
 ];
 
@@ -51,7 +98,11 @@ fn prepare(scenario: &Scenario) -> Rig {
         rig.drop_file("before.csv", text);
         rig.run(&rig.open_disk());
     }
-    rig.drop_file("x.csv", scenario.text);
+    if scenario.replay {
+        rig.replay("before.csv");
+    } else {
+        rig.drop_file("x.csv", scenario.text);
+    }
     rig
 }
 

@@ -15,16 +15,8 @@ use crate::storage::{EntryKind, Operation, Storage, StorageError};
 /// Step 6: own sums agree, every output has the bytes and rows it claims, and nothing else lies there.
 pub(super) fn check(storage: &dyn Storage, staging: &Path, report: &JobReport) -> Result<(), PublishError> {
     let gate = |message: String| Err(PublishError::Gate { message });
-    let rows = report.rows;
-    if !rows.conserved() {
-        return gate(format!(
-            "{} rows read, but {} written + {} rejected + {} dropped",
-            rows.read, rows.written, rows.rejected, rows.dropped
-        ));
-    }
-    let rejects: u64 = report.rejects.values().sum();
-    if rejects != rows.rejected {
-        return gate(format!("{} rows rejected, but {rejects} by reason", rows.rejected));
+    if let Some(message) = miscounted(report) {
+        return gate(message);
     }
     if blake3::Hash::from_hex(&report.input.blake3).is_err() {
         return gate(format!("'{}' is no hash of the input", report.input.blake3));
@@ -47,6 +39,27 @@ pub(super) fn check(storage: &dyn Storage, staging: &Path, report: &JobReport) -
         return gate(format!("{name} is not in the report"));
     }
     sums(report).map_or(Ok(()), gate)
+}
+
+/// Returns which of a report's own sums do not agree.
+pub(super) fn unaccounted(report: &JobReport) -> Option<String> {
+    miscounted(report).or_else(|| sums(report))
+}
+
+/// Every row is written, rejected or dropped, and every reject has a reason.
+fn miscounted(report: &JobReport) -> Option<String> {
+    let rows = report.rows;
+    if !rows.conserved() {
+        return Some(format!(
+            "{} rows read, but {} written + {} rejected + {} dropped",
+            rows.read, rows.written, rows.rejected, rows.dropped
+        ));
+    }
+    let rejects: u64 = report.rejects.values().sum();
+    if rejects != rows.rejected {
+        return Some(format!("{} rows rejected, but {rejects} by reason", rows.rejected));
+    }
+    None
 }
 
 /// The row files hold the rows written, and the reject file the rows rejected.
@@ -144,14 +157,14 @@ pub(super) fn has_rows(path: &Path) -> bool {
 }
 
 /// What lies below a directory.
-struct Tree {
+pub(super) struct Tree {
     /// Files by their path below it, with their sizes.
-    files: BTreeMap<String, u64>,
+    pub(super) files: BTreeMap<String, u64>,
     /// Directories below it, deepest first.
     dirs: Vec<PathBuf>,
 }
 
-fn tree(storage: &dyn Storage, root: &Path) -> Result<Tree, PublishError> {
+pub(super) fn tree(storage: &dyn Storage, root: &Path) -> Result<Tree, PublishError> {
     let mut tree = Tree { files: BTreeMap::new(), dirs: Vec::new() };
     let mut open = vec![root.to_owned()];
     while let Some(dir) = open.pop() {

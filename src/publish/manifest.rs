@@ -22,6 +22,9 @@ pub struct Manifest {
     pub version: String,
     /// Hash of the pipeline's config.
     pub config_hash: String,
+    /// The file whose result this one takes the place of, if it is a replay.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<FileId>,
     /// The input.
     pub input: ManifestInput,
     /// The counts: `read = written + rejected + dropped`.
@@ -90,6 +93,7 @@ impl Manifest {
             pipeline: pipeline.name.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             config_hash: pipeline.config_hash.clone(),
+            replaces: None,
             input: ManifestInput {
                 name: input.name.clone(),
                 bytes: input.bytes,

@@ -18,6 +18,9 @@ pub const ERROR_SUFFIX: &str = ".error.json";
 /// What the rejected records beside a quarantined file are called: its name and this.
 pub const REJECTS_SUFFIX: &str = ".rejects.parquet";
 
+/// How the folders of days begin in an output.
+pub(super) const DAY: &str = "ingest_date=";
+
 /// Longest file name of Linux filesystems, in bytes.
 const NAME_MAX: usize = 255;
 
@@ -37,9 +40,19 @@ pub(super) fn staging_owner(name: &OsStr) -> Option<(FileId, u32)> {
     Some((FileId::parse(id)?, attempt.parse().ok()?))
 }
 
+/// Returns the file that asks for a replay of this one: its content is to be published anew.
+pub(super) fn replay_marker(pipeline: &Pipeline, id: &FileId) -> PathBuf {
+    pipeline.input.join(".forebay").join("replay").join(id.as_str())
+}
+
+/// Returns the folder of an output in which results lie that a replay is about to replace.
+pub(super) fn retired_root(output: &Path) -> PathBuf {
+    output.join(".forebay").join("retired")
+}
+
 /// Returns the directory a file is published as.
 pub(super) fn published(output: &Path, id: &FileId, arrived_at: Timestamp) -> PathBuf {
-    output.join(format!("ingest_date={}", utc_day(arrived_at))).join(id.as_str())
+    output.join(format!("{DAY}{}", utc_day(arrived_at))).join(id.as_str())
 }
 
 /// Returns the output a published directory belongs to: the reverse of [`published`].

@@ -74,6 +74,7 @@ impl Publisher {
         }
         for pipeline in pipelines {
             self.sweep_staging(pipeline)?;
+            self.sweep_retired(pipeline)?;
             self.sweep_claimed(pipeline, &mut told)?;
         }
         Ok(told)
@@ -196,6 +197,20 @@ impl Publisher {
             let needed = row
                 .is_some_and(|row| row.starts == attempt && !matches!(row.state, FileState::Claimed | FileState::Done));
             if !needed {
+                self.storage.remove_tree(&root.join(name))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes results that a replay has replaced. One that is still to be replaced is needed should that come to nothing.
+    fn sweep_retired(&self, pipeline: &Pipeline) -> Result<(), PublishError> {
+        let root = names::retired_root(&pipeline.output);
+        for name in self.storage.list(&root)? {
+            let Some(old) = name.to_str().and_then(FileId::parse) else { continue };
+            let Some(replay) = self.known(&old)?.and_then(|row| row.replaced_by) else { continue };
+            let replaced = self.known(&replay)?.is_some_and(|row| row.state != FileState::Staged);
+            if replaced {
                 self.storage.remove_tree(&root.join(name))?;
             }
         }

@@ -83,6 +83,7 @@ impl Publisher {
             }
             if let Err(why) = gate::verify(&*self.storage, &staging, row)? {
                 self.storage.remove_tree(&staging)?;
+                self.restore_replaced(row)?;
                 return Ok(self.ledger.unstage(&row.id, &why)?);
             }
             // The process that made it may have died before it synced it.
@@ -91,6 +92,7 @@ impl Publisher {
         if let Some(day) = target.parent() {
             self.storage.make_dirs(day)?;
         }
+        self.retire_replaced(row)?;
         match self.storage.rename_noreplace(&staging, target) {
             Ok(()) => Ok(self.ledger.published(&row.id)?),
             Err(err) if err.is_taken() => self.already_there(pipeline, row, target, output),
@@ -118,6 +120,7 @@ impl Publisher {
             "its place {} is taken by something forebay did not write; nothing was published",
             target.display()
         );
+        self.restore_replaced(row)?;
         let explanation = super::explain::conflict(row, &message, self.clock.now());
         let resting = names::quarantined(pipeline, row);
         Ok(self.ledger.decide_quarantine(
@@ -130,6 +133,7 @@ impl Publisher {
                 explanation: &explanation,
                 rows: row.rows.unwrap_or_default(),
                 resting: Some(&resting),
+                ended_by: None,
             },
         )?)
     }
@@ -139,6 +143,7 @@ impl Publisher {
         if row.state == FileState::Archiving {
             self.storage.remove_tree(&names::staging(&pipeline.output, &row.id, row.starts))?;
         }
+        self.forget_replaced(pipeline, row)?;
         let (resting, told) = match row.disposal.unwrap_or(Disposal::Keep) {
             Disposal::Keep => (None, "the original stays in the inbox".to_owned()),
             Disposal::Delete => {

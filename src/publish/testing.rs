@@ -10,12 +10,14 @@ use std::time::Duration;
 
 use polars::prelude::{Column, DataFrame, ParquetWriter};
 
-use super::{Begun, Finished, Manifest, PublishError, Publisher, Recovered, Refusal};
+use super::{
+    Begun, Finished, Manifest, PublishError, Publisher, Recovered, Refusal, Replay, original_to_replay, replay,
+};
 use crate::admit::{Arrival, Claim, Found};
 use crate::clock::{Clock as _, ManualClock};
 use crate::config::{Accept, Compression, CsvOptions, Drift, OnExtra, OnMissing, OnSuccess, Pipeline, RowFormat, Rows};
 use crate::job::{InputFacts, Job, JobReport, Outcome, OutputFile, QuarantineReason, RejectReason, RowCounts};
-use crate::ledger::{AttemptEnd, FileState, Filter, Ledger};
+use crate::ledger::{AttemptEnd, FileRow, FileState, Filter, Ledger, LedgerReader};
 use crate::storage::{Disk, EntryKind, Storage, entry_of};
 
 /// A pipeline in a folder of its own.
@@ -104,7 +106,7 @@ impl Rig {
     }
 
     fn work(&self, publisher: &Publisher, job: &Job) -> Result<Finished, PublishError> {
-        if let Some(known) = publisher.known_content(job)? {
+        if let Some(known) = publisher.known_content(&self.pipeline, job)? {
             return publisher.archive_duplicate(&self.pipeline, job, &known);
         }
         let text = fs::read_to_string(&job.input).unwrap();
@@ -154,13 +156,24 @@ impl Rig {
         panic!("twenty rounds were not enough: {queue:?}");
     }
 
+    /// Asks for the replay of the only file of this name, as the verb does.
+    pub(crate) fn replay(&self, name: &str) -> FileRow {
+        let ledger = LedgerReader::open(&self.state()).unwrap();
+        let row = ledger.find(OsStr::new(name)).unwrap().remove(0);
+        let original = original_to_replay(&row).unwrap();
+        let asked = replay(&Disk::new(), &self.pipeline, &row, original).unwrap();
+        assert_eq!(asked, Replay::InInbox(self.pipeline.input.join(name)));
+        row
+    }
+
     /// Says what is wrong with the world after everything has come to rest; nothing, if the promise was kept.
     pub(crate) fn verdict(&self, text: &str, expected: Outcome, publisher: &Publisher) -> Result<(), String> {
         let p = &self.pipeline;
         let ledger = publisher.ledger();
         let unfinished = ledger.unfinished().unwrap();
         ensure(unfinished.is_empty(), || format!("unfinished: {unfinished:?}"))?;
-        let rows = ledger.files(&Filter { outcome: Some(expected), ..Filter::default() }).unwrap();
+        let mut rows = ledger.files(&Filter { outcome: Some(expected), ..Filter::default() }).unwrap();
+        rows.retain(|row| row.replaced_by.is_none());
         ensure(rows.len() == 1, || format!("{} rows are {expected}, not one", rows.len()))?;
 
         let places: Vec<PathBuf> = [&p.input, &p.archive, &p.quarantine]
@@ -196,6 +209,8 @@ impl Rig {
         }
         let staging = names(&p.output.join(".forebay/staging"));
         ensure(staging.is_empty(), || format!("left in staging: {staging:?}"))?;
+        let retired = names(&p.output.join(".forebay/retired"));
+        ensure(retired.is_empty(), || format!("left in retired: {retired:?}"))?;
         let claimed = files_below(&p.input.join(".forebay"));
         ensure(claimed.is_empty(), || format!("left in the work folder: {claimed:?}"))
     }
@@ -271,6 +286,7 @@ pub(crate) fn refusal(rejects: &BTreeMap<RejectReason, u64>, rows: RowCounts) ->
         hint: "raise accept.max_reject_ratio, or mend the file",
         rows,
         rejects,
+        ended_by: None,
     }
 }
 

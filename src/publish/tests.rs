@@ -9,7 +9,6 @@ use super::testing::{Rig, files_below, names as visible, refusal, stage, state_o
 use super::*;
 use crate::clock::SystemClock;
 use crate::config::OnSuccess;
-use crate::job::RetryReason;
 use crate::ledger::Filter;
 use crate::storage::Disk;
 use crate::storage::failing::{FailAt, Fault};
@@ -138,7 +137,7 @@ fn the_same_content_is_published_once_whatever_its_name() {
     // Found out by its size and hash, before any work.
     let arrival = rig.claimed(&publisher, "y.csv", GOOD);
     let job = rig.begun(&publisher, &arrival);
-    let known = publisher.known_content(&job).unwrap().unwrap();
+    let known = publisher.known_content(&rig.pipeline, &job).unwrap().unwrap();
     assert_eq!(known.original, first.id);
     let finished = publisher.archive_duplicate(&rig.pipeline, &job, &known).unwrap();
     assert_eq!((finished.outcome, finished.row.duplicate_of), (Outcome::Duplicate, Some(first.id)));
@@ -146,7 +145,7 @@ fn the_same_content_is_published_once_whatever_its_name() {
     // Same size, other content: no duplicate.
     let arrival = rig.claimed(&publisher, "x.csv", "c,3\nd,4\n");
     let job = rig.begun(&publisher, &arrival);
-    assert_eq!(publisher.known_content(&job).unwrap(), None);
+    assert_eq!(publisher.known_content(&rig.pipeline, &job).unwrap(), None);
 }
 
 #[test]
@@ -156,7 +155,7 @@ fn content_that_was_only_refused_before_is_taken_again() {
     let (_, job, report) = ready(&rig, &publisher, "x.csv", GOOD);
     publisher.quarantine(&rig.pipeline, &job, &refusal(&report.rejects, report.rows)).unwrap();
     let (_, job, report) = ready(&rig, &publisher, "x.csv", GOOD);
-    assert_eq!(publisher.known_content(&job).unwrap(), None);
+    assert_eq!(publisher.known_content(&rig.pipeline, &job).unwrap(), None);
     assert_eq!(publisher.publish(&rig.pipeline, &job, &report).unwrap().outcome, Outcome::Succeeded);
 }
 
@@ -412,6 +411,7 @@ fn left_staged(rig: &Rig) -> (Arrival, Job) {
         rows: report.rows,
         disposal,
         resting: resting.as_deref(),
+        replaces: None,
     };
     assert_eq!(publisher.ledger().stage(&job.id, &facts).unwrap(), Reservation::Ours);
     (arrival, job)

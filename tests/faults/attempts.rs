@@ -50,6 +50,7 @@ fn attempts() {
         let arrivals = ledger::arrivals(&site.state);
         assert_eq!(arrivals[0].outcome.as_deref(), Some("failed"), "{arrivals:?}");
         assert_eq!(Inventory::of(&site).quarantine.len(), 1, "the original is kept");
+        assert_eq!(counted(&site), ALL + 1, "the last attempt counts too");
     } else {
         fs::remove_file(&staging).unwrap();
         oracle::recover(&site, "after the failures");

@@ -1,6 +1,8 @@
 //! The command line from outside: what is printed where, exit codes, JSON shapes, and what is left on disk.
 
 mod init;
+mod ledger;
+mod replay;
 mod verbs;
 
 use std::fmt::Write as _;
@@ -43,7 +45,9 @@ fn here() -> Cli {
 #[test]
 fn help_names_every_command_and_the_exit_codes() {
     let help = here().arg("--help").run().expect_code(0);
-    for command in ["demo", "run", "once", "check", "init", "files", "explain", "rejects", "retry", "print"] {
+    for command in
+        ["demo", "run", "once", "check", "init", "files", "explain", "rejects", "retry", "replay", "ledger", "print"]
+    {
         assert!(help.stdout.lines().any(|line| line.trim_start().starts_with(&format!("{command} "))), "{command}");
         let own = here().args([command, "--help"]).run().expect_code(0);
         assert!(own.stdout.contains("Usage: forebay"), "{command}: {}", own.stdout);

@@ -1,5 +1,7 @@
 //! Bad input: each case has a clear message, and nothing is lost or stuck.
 
+mod limits;
+
 use std::ffi::OsStr;
 use std::fs;
 use std::io::Write as _;

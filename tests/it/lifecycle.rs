@@ -222,3 +222,14 @@ fn a_config_that_cannot_work_is_exit_code_2_and_a_taken_address_70() {
     let ran = project.cli().arg("run").run().expect_code(70);
     assert!(ran.stderr.contains("server.listen"), "{}", ran.stderr);
 }
+
+#[test]
+fn a_busy_port_ends_the_start_with_a_message_and_its_exit_code() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let project = Project::with_config(&config("1s", "").replace("127.0.0.1:0", &address));
+    let ran = project.cli().args(["run", "--log-format", "json"]).run().expect_code(70);
+    for part in [address.as_str(), "Address already in use", "server.listen"] {
+        assert!(ran.stderr.contains(part), "{part} in {}", ran.stderr);
+    }
+}

@@ -133,6 +133,8 @@ fn a_file_that_kills_its_worker_every_time_ends_in_quarantine_and_holds_nobody_u
     let explained = project.cli().args(["explain", "poison.csv"]).run().expect_code(0).stdout;
     assert!(explained.contains("killed") && explained.contains("signal: 9"), "{explained}");
     assert!(project.published("p").is_empty());
+    let told = project.cli().args(["explain", "poison.csv", "--json"]).run().expect_code(0).json();
+    assert_eq!((&told["attempt"], &told["attempts_counted"]), (&json!(3), &json!(3)), "the last attempt counts too");
 }
 
 #[test]

@@ -3,21 +3,24 @@
 use serde_json::Value;
 
 use super::{HALF_GOOD, MOSTLY_BAD, NUMBERS};
-use crate::support::Project;
+use crate::support::{Daemon, Project};
 
 /// A project whose daemon took three files and has stopped.
 fn worked() -> Project {
     let project = Project::new(NUMBERS);
+    working(&project).stop();
+    project
+}
+
+/// A daemon that took three files.
+fn working(project: &Project) -> Daemon {
     let daemon = project.start();
     project.drop_file("numbers", "half.csv", HALF_GOOD);
     daemon.wait_processed("numbers", 1);
     project.drop_file("numbers", "bad.csv", MOSTLY_BAD);
     project.drop_file("numbers", "again.csv", HALF_GOOD);
     daemon.wait_processed("numbers", 3);
-    // The ledger may be read while the daemon holds it.
-    assert_eq!(files(&project, &[]).len(), 3);
-    daemon.stop();
-    project
+    daemon
 }
 
 fn files(project: &Project, args: &[&str]) -> Vec<Value> {
@@ -32,13 +35,24 @@ fn names(files: &[Value]) -> Vec<&str> {
 }
 
 #[test]
-fn the_ledger_can_be_asked() {
-    let project = worked();
-    assert_eq!(names(&files(&project, &["--state", "quarantined"])), ["bad.csv"]);
-    assert_eq!(names(&files(&project, &["--state", "done"])), ["again.csv", "bad.csv", "half.csv"]);
-    assert_eq!(names(&files(&project, &["--state", "duplicate", "--pipeline", "numbers"])), ["again.csv"]);
-    assert_eq!(files(&project, &["--pipeline", "others"]).len(), 0);
-    assert_eq!(files(&project, &["-n", "1"]).len(), 1);
+fn the_ledger_can_be_asked_while_the_daemon_holds_it_and_after() {
+    let project = Project::new(NUMBERS);
+    let daemon = working(&project);
+    ask(&project);
+    daemon.stop();
+    ask(&project);
+}
+
+fn ask(project: &Project) {
+    assert_eq!(names(&files(project, &["--state", "quarantined"])), ["bad.csv"]);
+    assert_eq!(names(&files(project, &["--state", "done"])), ["again.csv", "bad.csv", "half.csv"]);
+    assert_eq!(names(&files(project, &["--state", "duplicate", "--pipeline", "numbers"])), ["again.csv"]);
+    assert_eq!(names(&files(project, &["-p", "numbers", "-s", "succeeded"])), ["half.csv"]);
+    assert_eq!(files(project, &["-p", "numbers", "-s", "staged"]).len(), 0);
+    let unknown = project.cli().args(["files", "-p", "number"]).run().expect_code(2);
+    assert!(unknown.stderr.contains("did you mean 'numbers'?"), "{}", unknown.stderr);
+    assert!(unknown.stderr.contains("the config has: numbers"), "{}", unknown.stderr);
+    assert_eq!(files(project, &["-n", "1"]).len(), 1);
     project.cli().args(["files", "--state", "asleep"]).run().expect_code(2);
 
     let table = project.cli().arg("files").run().expect_code(0);
@@ -70,6 +84,11 @@ fn a_story_is_told_by_name_id_and_beginning_of_the_id() {
     let bad = project.cli().args(["explain", "bad.csv"]).run().expect_code(0).stdout;
     for part in ["too_many_rejects", "quarantine", "4 rows read, 3 rejected, nothing published"] {
         assert!(bad.contains(part), "{part} in\n{bad}");
+    }
+    let hint = project.quarantined("numbers")[0]["hint"].as_str().unwrap().to_owned();
+    assert!(!hint.is_empty() && bad.contains(&hint), "{hint} in\n{bad}");
+    for part in ["arrived", "begun", "finished"] {
+        assert!(bad.lines().any(|line| line.starts_with(part) && line.ends_with('Z')), "{part} in\n{bad}");
     }
     let again = project.cli().args(["explain", "again.csv"]).run().expect_code(0).stdout;
     assert!(again.contains(id), "a duplicate names its original:\n{again}");

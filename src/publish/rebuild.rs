@@ -1,0 +1,166 @@
+//! What a new ledger is made of when the old one is lost: manifests, the archive, the quarantine. For `forebay ledger rebuild`.
+//!
+//! A content that was published or archived is known afterwards, so nothing is published twice. Files in progress are not put
+//! in: the daemon gives those in the work folders back to their inboxes at its start. What cannot be had back: attempts that
+//! failed, their messages and times; results that replays replaced; files that ended without leaving anything.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::path::{Path, PathBuf};
+
+use super::{MANIFEST, Manifest, PublishError, gate, names};
+use crate::admit::claimed_root;
+use crate::clock::Clock;
+use crate::config::Pipeline;
+use crate::job::{FileId, FileStamp, Timestamp};
+use crate::ledger::{FileRow, FileState, LedgerError, StoryLine};
+use crate::storage::{EntryKind, Storage};
+
+mod archived;
+mod published;
+mod refused;
+
+/// What was found, and what was left out.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Gathered {
+    /// Published results.
+    pub published: u64,
+    /// Archived originals without one: duplicates, empty files, and such whose result is gone.
+    pub archived: u64,
+    /// Files in quarantine.
+    pub quarantined: u64,
+    /// What could not be made sense of: where, and why.
+    pub left: Vec<(PathBuf, String)>,
+}
+
+/// Takes in one file of the new ledger.
+pub(super) type Take<'a> = dyn FnMut(&FileRow, &[StoryLine]) -> Result<(), LedgerError> + 'a;
+
+/// Gathers what is known of every file of these pipelines.
+pub fn gather(
+    storage: &dyn Storage,
+    clock: &dyn Clock,
+    pipelines: &[std::sync::Arc<Pipeline>],
+    take: &mut Take<'_>,
+) -> Result<Gathered, PublishError> {
+    let mut found = Gathered::default();
+    for pipeline in pipelines {
+        let mut gatherer = Gatherer {
+            storage,
+            pipeline,
+            now: clock.now(),
+            originals: originals(storage, pipeline)?,
+            contents: HashMap::new(),
+            take: &mut *take,
+            found: &mut found,
+        };
+        gatherer.published()?;
+        gatherer.archived()?;
+        gatherer.refused()?;
+    }
+    Ok(found)
+}
+
+struct Gatherer<'a, 'b> {
+    storage: &'a dyn Storage,
+    pipeline: &'a Pipeline,
+    now: Timestamp,
+    /// Archived originals whose result was not found yet.
+    originals: BTreeMap<FileId, PathBuf>,
+    /// Who has published which content.
+    contents: HashMap<(String, String), FileId>,
+    take: &'a mut Take<'b>,
+    found: &'a mut Gathered,
+}
+
+impl Gatherer<'_, '_> {
+    /// Puts a file in, with what is known of its story.
+    fn put(&mut self, row: &FileRow, from: &str) -> Result<(), PublishError> {
+        let line = |at, what: &str, message: String| StoryLine { at, what: what.to_owned(), message };
+        let mut story =
+            vec![line(row.arrived_at, "claimed", format!("{} ({} bytes)", row.display_name(), row.stamp.size))];
+        if let (Some(outcome), Some(at)) = (row.outcome, row.finished_at) {
+            story.push(line(at, outcome.as_str(), row.message.clone()));
+        }
+        story.push(line(self.now, "rebuilt", format!("the ledger was made anew; this is known from {from}")));
+        Ok((self.take)(row, &story)?)
+    }
+
+    fn leave(&mut self, path: &Path, why: impl Into<String>) {
+        self.found.left.push((path.to_owned(), why.into()));
+    }
+
+    fn stamp(&self, path: &Path) -> Result<Option<FileStamp>, PublishError> {
+        let entry = self.storage.stat(path)?;
+        Ok(entry.filter(|entry| entry.kind == EntryKind::File).map(|entry| entry.stamp))
+    }
+
+    /// Returns a file that is done, with nothing but its identity.
+    fn row(&self, id: &FileId, name: OsString, stamp: FileStamp, arrived_at: Timestamp) -> FileRow {
+        FileRow {
+            id: id.clone(),
+            pipeline: self.pipeline.name.clone(),
+            state: FileState::Done,
+            outcome: None,
+            reason: None,
+            message: String::new(),
+            explanation: None,
+            stamp,
+            in_place: false,
+            input_path: claimed_root(self.pipeline).join(id.as_str()).join(&name),
+            name,
+            blake3: None,
+            duplicate_of: None,
+            starts: 0,
+            attempts: 0,
+            crashes: 0,
+            running: false,
+            trace_id: None,
+            last_error: None,
+            arrived_at,
+            claimed_at: arrived_at,
+            started_at: None,
+            finished_at: Some(arrived_at),
+            next_attempt_at: None,
+            manifest_hash: None,
+            final_dir: None,
+            disposal: None,
+            resting: None,
+            rows: None,
+            replaces: None,
+            replaced_by: None,
+        }
+    }
+}
+
+/// Returns the archived originals by their ids.
+fn originals(storage: &dyn Storage, pipeline: &Pipeline) -> Result<BTreeMap<FileId, PathBuf>, PublishError> {
+    let mut found = BTreeMap::new();
+    for day in storage.list(&pipeline.archive)? {
+        let day = pipeline.archive.join(day);
+        if storage.stat(&day)?.is_none_or(|entry| entry.kind != EntryKind::Directory) {
+            continue;
+        }
+        for name in storage.list(&day)? {
+            if let Some((id, _)) = split(&name) {
+                found.insert(id, day.join(name));
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Splits `<id>-<name>`.
+fn split(kept: &OsStr) -> Option<(FileId, OsString)> {
+    let bytes = kept.as_bytes();
+    let at = bytes.iter().position(|byte| *byte == b'-')?;
+    let id = FileId::parse(std::str::from_utf8(bytes.get(..at)?).ok()?)?;
+    Some((id, OsString::from_vec(bytes.get(at + 1..)?.to_vec())))
+}
+
+/// Returns when an id was given, from the id itself.
+fn given_at(id: &FileId) -> Timestamp {
+    let millis = ulid::Ulid::from_string(id.as_str()).map_or(0, |id| id.timestamp_ms());
+    Timestamp(i64::try_from(millis).unwrap_or(0).saturating_mul(1_000_000))
+}

@@ -1,0 +1,92 @@
+//! Quarantined files, from the explanations beside them.
+
+use std::ffi::OsString;
+use std::path::Path;
+
+use serde::Deserialize;
+
+use super::{Gatherer, PublishError, claimed_root, given_at, names, split};
+use crate::clock::parse_rfc3339;
+use crate::job::{FileId, Outcome, QuarantineReason, RowCounts, Timestamp, display_name};
+use crate::ledger::Disposal;
+use crate::publish::{ERROR_SUFFIX, REJECTS_SUFFIX};
+
+/// What an explanation tells a program.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Told {
+    name: String,
+    outcome: Option<Outcome>,
+    reason: Option<QuarantineReason>,
+    message: String,
+    rows: RowCounts,
+    attempts: u32,
+    last_error: Option<String>,
+    arrived_at: Option<String>,
+    started_at: Option<String>,
+    finished_at: Option<String>,
+    trace_id: Option<String>,
+}
+
+impl Gatherer<'_, '_> {
+    pub(super) fn refused(&mut self) -> Result<(), PublishError> {
+        let folder = self.pipeline.quarantine.clone();
+        for kept in self.storage.list(&folder)? {
+            let path = folder.join(&kept);
+            let Some((id, name)) = split(&kept) else { continue };
+            if self.is_beside(&path)? {
+                // It was cut short: the original is still in the work folder, and will be refused again under another id.
+                if !self.storage.list(&claimed_root(self.pipeline).join(id.as_str()))?.is_empty() {
+                    self.storage.remove_file(&path)?;
+                }
+                continue;
+            }
+            self.one_refused(&id, &path, name)?;
+        }
+        Ok(())
+    }
+
+    /// Whether this is the explanation or the rejected rows of another file. No original lies there without an explanation
+    /// of its own, whatever its name.
+    fn is_beside(&self, path: &Path) -> Result<bool, PublishError> {
+        let text = path.to_string_lossy();
+        let named = [ERROR_SUFFIX, REJECTS_SUFFIX].iter().any(|suffix| text.ends_with(suffix));
+        Ok(named && self.storage.stat(&names::beside(path, ERROR_SUFFIX))?.is_none())
+    }
+
+    fn one_refused(&mut self, id: &FileId, path: &Path, name: OsString) -> Result<(), PublishError> {
+        let Some(stamp) = self.stamp(path)? else {
+            self.leave(path, "it is no regular file");
+            return Ok(());
+        };
+        let beside = names::beside(path, ERROR_SUFFIX);
+        let text = match self.storage.stat(&beside)? {
+            Some(_) => self.storage.read(&beside)?,
+            None => Vec::new(),
+        };
+        let told: Told = serde_json::from_slice(&text).unwrap_or_else(|err| {
+            let why = format!("its explanation cannot be read: {err}");
+            self.leave(path, why);
+            Told::default()
+        });
+        let time = |text: Option<&String>| -> Option<Timestamp> { parse_rfc3339(text?).ok() };
+        // A name that was cut is whole in the explanation.
+        let name = if told.name.is_empty() || display_name(&name) == told.name { name } else { told.name.into() };
+        let arrived_at = time(told.arrived_at.as_ref()).unwrap_or_else(|| given_at(id));
+        let mut row = self.row(id, name, stamp, arrived_at);
+        row.outcome = Some(told.outcome.unwrap_or(Outcome::Quarantined));
+        row.reason = told.reason;
+        row.message = told.message;
+        row.explanation = Some(String::from_utf8_lossy(&text).into_owned());
+        row.rows = Some(told.rows);
+        row.starts = told.attempts;
+        row.last_error = told.last_error;
+        row.trace_id = told.trace_id;
+        row.started_at = time(told.started_at.as_ref());
+        row.finished_at = Some(time(told.finished_at.as_ref()).unwrap_or(arrived_at));
+        row.disposal = Some(Disposal::Move);
+        row.resting = Some(path.to_owned());
+        self.found.quarantined += 1;
+        self.put(&row, "its explanation in quarantine")
+    }
+}

@@ -1,0 +1,76 @@
+//! `replay`: a file that is done is processed anew, beside a running daemon and before the next start.
+
+use std::fs;
+
+use serde_json::Value;
+
+use super::{HALF_GOOD, MOSTLY_BAD, NUMBERS};
+use crate::support::Project;
+
+fn explained(project: &Project, what: &str) -> Value {
+    project.cli().args(["explain", what, "--json"]).run().expect_code(0).json()
+}
+
+#[test]
+fn a_replay_takes_the_place_of_the_old_result_with_the_config_in_force() {
+    let project = Project::new(NUMBERS);
+    let daemon = project.start();
+    project.drop_file("numbers", "half.csv", HALF_GOOD);
+    daemon.wait_processed("numbers", 1);
+    let old = project.published("numbers").remove(0);
+    let old_id = old.manifest["id"].as_str().unwrap().to_owned();
+
+    // Beside the running daemon.
+    project.cli().args(["replay", &old_id]).run().expect_code(0);
+    daemon.wait_processed("numbers", 2);
+    let published = project.published("numbers");
+    assert_eq!(published.len(), 1, "one content, one result");
+    assert_eq!(published[0].manifest["replaces"], old_id.as_str());
+    assert_eq!(published[0].rows(), [4, 2, 2, 0]);
+    assert_eq!(project.archived("numbers").len(), 1);
+    assert!(project.left_in_inbox("numbers").is_empty());
+    daemon.stop();
+
+    // Without a daemon, and with another config: the next start takes it up.
+    let config = fs::read_to_string(project.path("forebay.toml")).unwrap();
+    project.configure(
+        &config.replace("amount > 0", "amount > 3").replace("max_reject_ratio = 0.5", "max_reject_ratio = 0.8"),
+    );
+    project.cli().args(["replay", "half.csv"]).run().expect_code(0);
+    let twice = project.cli().args(["replay", "half.csv"]).run().expect_code(0);
+    assert!(twice.stderr.contains("under way"), "{}", twice.stderr);
+    project.cli().args(["ledger", "verify"]).run().expect_code(0);
+    let daemon = project.start();
+    daemon.wait_processed("numbers", 1);
+    let published = project.published("numbers");
+    assert_eq!((published.len(), published[0].rows()), (1, [4, 1, 3, 0]));
+    // The same bytes again are a duplicate of the replay.
+    project.drop_file("numbers", "again.csv", HALF_GOOD);
+    daemon.wait_processed("numbers", 2);
+    assert_eq!(explained(&project, "again.csv")["duplicate_of"], published[0].manifest["id"]);
+    daemon.stop();
+
+    let first = explained(&project, &old_id);
+    let text = project.cli().args(["explain", &old_id]).run().expect_code(0);
+    assert!(text.stdout.contains("replaced by") && text.stdout.contains("replaced  "), "{}", text.stdout);
+    let again = project.cli().args(["replay", &old_id]).run().expect_code(1);
+    let newer = first["replaced_by"].as_str().unwrap();
+    assert!(again.stderr.contains("replayed before") && again.stderr.contains(newer), "{}", again.stderr);
+    project.cli().args(["ledger", "verify"]).run().expect_code(0);
+}
+
+#[test]
+fn what_cannot_be_replayed_says_why_and_what_to_do() {
+    let project = Project::new(&NUMBERS.replace("settle", "on_success = \"delete\"\nsettle"));
+    let daemon = project.start();
+    project.drop_file("numbers", "half.csv", HALF_GOOD);
+    daemon.wait_processed("numbers", 1);
+    project.drop_file("numbers", "bad.csv", MOSTLY_BAD);
+    daemon.wait_processed("numbers", 2);
+    let deleted = project.cli().args(["replay", "half.csv"]).run().expect_code(1);
+    assert!(deleted.stderr.contains("on_success") && deleted.stderr.contains("forebay once"), "{}", deleted.stderr);
+    let refused = project.cli().args(["replay", "bad.csv"]).run().expect_code(1);
+    assert!(refused.stderr.contains("forebay retry"), "{}", refused.stderr);
+    project.cli().args(["replay", "nobody.csv"]).run().expect_code(1);
+    assert_eq!(project.published("numbers").len(), 1);
+}
