@@ -8,6 +8,7 @@ mod effects;
 mod error;
 mod fields;
 mod flight;
+mod generation;
 mod look;
 mod reload;
 mod run;
@@ -15,7 +16,7 @@ mod setup;
 mod upkeep;
 mod view;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
@@ -29,16 +30,18 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admit::Arrival;
 use crate::clock::{Clock, SystemClock};
-use crate::config::{Config, Pipeline};
-use crate::discover::Names;
+use crate::config::Config;
 use crate::engine::{Event, Now, RetryPolicy};
 use crate::job::{FileId, Job, JobReport};
 use crate::ledger::FileRow;
 use crate::lifecycle::Lifecycle;
 use crate::publish::Publisher;
+use crate::storage::Storage;
 use crate::telemetry::Telemetry;
 use crate::telemetry::event::Event as Told;
 use crate::worker::{Runner, WorkerCommand, log_panics};
+
+use generation::{Generation, Lane, Plans};
 
 pub use error::DaemonError;
 pub use view::{LedgerView, document};
@@ -84,12 +87,13 @@ pub enum Notice {
 
 /// What all effects share.
 struct Shared {
-    config: Config,
+    plans: Mutex<Plans>,
     telemetry: Telemetry,
     clock: Arc<dyn Clock>,
+    storage: Arc<dyn Storage>,
     publisher: Publisher,
     runner: Box<dyn Runner>,
-    lanes: BTreeMap<Arc<str>, Lane>,
+    retry: RetryPolicy,
     /// Claimed files, with the attempt under way.
     files: Mutex<HashMap<FileId, Held>>,
     /// Attempts that wait to be published.
@@ -102,16 +106,10 @@ struct Shared {
     notices: Option<UnboundedSender<Notice>>,
 }
 
-/// What effects need to know of one pipeline.
-struct Lane {
-    pipeline: Arc<Pipeline>,
-    names: Names,
-}
-
 /// A claimed file.
 #[derive(Debug, Clone)]
 struct Held {
-    lane: Arc<str>,
+    lane: Arc<Lane>,
     arrival: Arrival,
     job: Option<Job>,
 }
@@ -133,6 +131,20 @@ impl Shared {
 
     fn staged(&self) -> MutexGuard<'_, HashMap<FileId, Staged>> {
         self.staged.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn plans(&self) -> MutexGuard<'_, Plans> {
+        self.plans.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns the configuration in force.
+    fn plan(&self) -> Arc<Generation> {
+        Arc::clone(&self.plans().current)
+    }
+
+    /// Returns the pipeline of this name, if the configuration in force has it.
+    fn lane(&self, key: &str) -> Option<Arc<Lane>> {
+        self.plans().current.lanes.get(key).cloned()
     }
 
     fn notice(&self, notice: impl FnOnce() -> Notice) {
@@ -197,13 +209,11 @@ pub async fn run(config: Config, options: DaemonOptions, life: Lifecycle) -> Res
         crate::http::Endpoint { telemetry: telemetry.clone(), view: Arc::clone(&view) as _, reload, web: door.web };
     let served = crate::http::serve_apart(door.listeners, endpoint, end.clone());
     tasks.spawn("http", async { served.await.map_err(|error| error.to_string()) });
-    let reloading =
-        reload::serve(options.config_path.clone(), telemetry.clone(), Arc::clone(&clock), life.clone(), reload_asked);
-    tasks.spawn("reload", until(end.clone(), reloading));
 
     let (events, inbox) = unbounded_channel();
+    let path = options.config_path.clone();
     let prepared = tokio::task::spawn_blocking({
-        let (telemetry, events) = (telemetry.clone(), events.clone());
+        let (telemetry, events, view) = (telemetry.clone(), events.clone(), Arc::clone(&view));
         move || setup::prepare(config, options, telemetry, clock, &view, events)
     });
     // A start that hangs (a locked disk, say) can still be stopped.
@@ -218,8 +228,9 @@ pub async fn run(config: Config, options: DaemonOptions, life: Lifecycle) -> Res
             return Err(error);
         }
     };
-    drop(events);
     let shared = Arc::new(shared);
+    let reloader = reload::Reloader { path, shared: Arc::clone(&shared), view, events, life: life.clone() };
+    tasks.spawn("reload", until(end.clone(), reloader.serve(reload_asked)));
     tasks.spawn("upkeep", until(end.clone(), upkeep::keep(Arc::clone(&shared))));
     tasks.spawn("engine", run::drive(Arc::clone(&shared), state, inbox, life.clone()));
     let ended = supervise(tasks, &shared.telemetry, &life, &end).await;

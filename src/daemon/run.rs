@@ -102,7 +102,7 @@ impl Driver {
         }
         let reserved_memory = self.state.reserved_memory();
         self.shared.telemetry.emit(Told::WorkersBusy { workers: self.state.working(), reserved_memory });
-        for pipeline in self.shared.lanes.keys() {
+        for pipeline in self.state.pipelines() {
             let backlog = self.state.backlog(pipeline);
             self.shared.telemetry.emit(Told::Backlog {
                 pipeline,
@@ -122,7 +122,7 @@ impl Driver {
     async fn drain(mut self, life: &Lifecycle) -> Result<(), String> {
         self.shared.telemetry.emit(Told::Draining { cause: life.cause() });
         self.apply(Event::Drain);
-        let limit = tokio::time::sleep(self.shared.config.drain);
+        let limit = tokio::time::sleep(self.shared.plan().config.drain);
         tokio::pin!(limit);
         let mut told_to_stop = false;
         let mut beat = tokio::time::interval(BEAT);

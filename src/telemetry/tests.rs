@@ -352,6 +352,31 @@ fn a_reload_adds_pipelines_at_zero_and_keeps_what_was_counted() {
     assert_eq!(found["forebay_rows_read_total{pipeline=\"birds\"}"], 0.0);
     assert!(found.contains_key("forebay_pipeline_info{pipeline=\"birds\"}"));
     assert!(!found.contains_key("forebay_pipeline_info{pipeline=\"weather\"}"));
+    assert!(found.contains_key("forebay_files_pending{pipeline=\"weather\"}"), "it may have files in progress");
+}
+
+#[test]
+fn a_removed_pipeline_and_a_removed_rule_leave_no_series_and_may_come_back() {
+    let telemetry = Telemetry::new(&[pipeline("taxi"), pipeline("weather")]);
+    a_busy_day(&telemetry);
+    let before = telemetry.render();
+    let rule = "forebay_rule_violations_total{pipeline=\"taxi\",rule=";
+    let rules = pipeline("taxi").rules;
+    assert!(before.contains("\"weather\"") && rules.iter().all(|name| before.contains(&format!("{rule}\"{name}\""))));
+    telemetry.set_pipelines(&[PipelineInfo { rules: rules[1..].to_vec(), ..pipeline("taxi") }]);
+    telemetry.forget_pipeline("weather");
+    telemetry.forget_pipeline("taxi");
+    for format in Format::ALL {
+        let text = telemetry.exposition().write(*format, &BTreeSet::new());
+        assert!(!text.contains("weather"), "{text}");
+        assert!(!text.contains(&format!("{rule}\"{}\"", rules[0])), "{text}");
+        assert!(rules[1..].iter().all(|name| text.contains(&format!("{rule}\"{name}\""))), "{text}");
+    }
+    finish(&telemetry, Outcome::Empty, None);
+    telemetry.set_pipelines(&[pipeline("taxi"), pipeline("weather")]);
+    let again = telemetry.render();
+    let series = [&before, &again].map(|text| samples(text).into_keys().filter(|of| of.contains("weather")).count());
+    assert!(series[0] == series[1] && series[0] > 50, "{series:?}");
 }
 
 /// Values that differ from machine to machine become `*`.

@@ -28,5 +28,6 @@ mod hostile;
 mod lifecycle;
 mod metrics;
 mod prometheus;
+mod reload;
 mod support;
 mod workers;

@@ -108,6 +108,17 @@ impl Daemon {
         self.ask(path, &[])
     }
 
+    /// Posts nothing to a path, with these headers.
+    #[track_caller]
+    pub(crate) fn post(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
+        let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+        let request = agent.post(format!("http://{}{path}", self.address()));
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        let mut answer = request.send_empty().unwrap_or_else(|error| panic!("POST {path}: {error}\n{}", self.log()));
+        let body = answer.body_mut().read_to_string().unwrap();
+        Answer { code: answer.status().as_u16(), content_type: String::new(), body }
+    }
+
     fn ask(&self, path: &str, headers: &[(&str, &str)]) -> Result<Answer, ureq::Error> {
         let agent: ureq::Agent = ureq::Agent::config_builder()
             .http_status_as_error(false)
