@@ -27,6 +27,7 @@ mod flow;
 mod hostile;
 mod lifecycle;
 mod metrics;
+mod oneshot;
 mod prometheus;
 mod reload;
 mod support;

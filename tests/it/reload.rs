@@ -277,7 +277,7 @@ fn a_claimed_file_waits_for_its_pipeline_to_come_back() {
     let mut daemon = project.start();
     caught_in_the_middle(&project, &daemon);
     daemon.signal(Signal::KILL);
-    drop(daemon.wait_exit());
+    assert_eq!(daemon.wait_exit().code(), None);
     still_in_the_middle(&project);
     project.configure(&config(&[pipeline("q", 0)]));
     let daemon = project.start();
