@@ -10,6 +10,7 @@ mod fields;
 mod flight;
 mod generation;
 mod look;
+mod manager;
 mod reload;
 mod run;
 mod setup;

@@ -37,6 +37,7 @@ impl Shared {
             Tell::Gone { pipeline } => self.gone(&pipeline),
             Tell::FirstScanDone => {
                 self.telemetry.emit(Told::Ready);
+                super::manager::ready();
                 self.notice(|| Notice::Ready);
             }
         }

@@ -9,12 +9,13 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use super::generation::Generation;
-use super::{Events, LedgerView, Shared, Told, setup};
+use super::{Events, LedgerView, Shared, Told, manager, setup};
 use crate::config::{Config, Pipeline};
 use crate::engine::Event;
 use crate::http::{ReloadRequest, check_web_config};
 use crate::lifecycle::Lifecycle;
 use crate::publish::Recovered;
+use crate::telemetry::Readiness;
 
 /// Who reloads.
 pub(super) struct Reloader {
@@ -34,6 +35,10 @@ impl Reloader {
                 () = this.life.reload_asked() => None,
                 Some(answer) = asked.recv() => Some(answer),
             };
+            let ready = this.shared.telemetry.readiness() == Readiness::Ready;
+            if ready {
+                manager::reloading();
+            }
             let reloading = Arc::clone(&this);
             let reloaded = tokio::task::spawn_blocking(move || reloading.reload());
             let reloaded = reloaded.await.map_err(|error| error.to_string())?;
@@ -43,6 +48,9 @@ impl Reloader {
             };
             let at = this.shared.clock.now();
             this.shared.telemetry.emit(Told::ConfigLoaded { at, ok, message });
+            if ready {
+                manager::ready();
+            }
             if let Some(answer) = answer {
                 // Whoever asked may have gone away.
                 drop(answer.send(reloaded));

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::task::{JoinError, JoinSet};
 
 use super::effects::Fatal;
-use super::{Inbox, LAST_BLOCK, Shared, Told};
+use super::{Inbox, LAST_BLOCK, Shared, Told, manager};
 use crate::engine::{Action, Event, State};
 use crate::lifecycle::Lifecycle;
 
@@ -39,7 +39,7 @@ pub(super) async fn drive(shared: Arc<Shared>, state: State, mut events: Inbox, 
             }
             Some(done) = driver.effects.join_next() => driver.take(done)?,
             () = sleep(wake) => driver.apply(Event::Tick),
-            _ = beat.tick() => {}
+            _ = beat.tick() => manager::alive(),
             () = life.draining().cancelled() => {}
         }
         driver.report();
@@ -120,6 +120,7 @@ impl Driver {
 
     /// Finishes what is in flight; what takes longer than the limit is told to stop.
     async fn drain(mut self, life: &Lifecycle) -> Result<(), String> {
+        manager::stopping();
         self.shared.telemetry.emit(Told::Draining { cause: life.cause() });
         self.apply(Event::Drain);
         let limit = tokio::time::sleep(self.shared.plan().config.drain);
@@ -132,7 +133,7 @@ impl Driver {
             self.report();
             tokio::select! {
                 Some(done) = self.effects.join_next() => self.take(done)?,
-                _ = beat.tick() => {}
+                _ = beat.tick() => manager::alive(),
                 () = limit.as_mut() => {
                     if told_to_stop {
                         let files = self.state.in_flight();

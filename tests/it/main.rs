@@ -21,6 +21,7 @@ mod arrival;
 mod cli;
 mod config;
 mod data;
+mod deploy;
 mod endpoint;
 mod exact;
 mod flow;

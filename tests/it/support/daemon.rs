@@ -55,8 +55,9 @@ impl Daemon {
         Self::launch(project, project.cli().arg("run").args(["--log-format", "json"]).args(args).into_command())
     }
 
+    /// Starts the daemon of a project by this command, and waits only until it listens.
     #[track_caller]
-    fn launch(project: &Project, mut command: Command) -> Self {
+    pub(crate) fn launch(project: &Project, mut command: Command) -> Self {
         let number = (1..1000).find(|number| !project.path(format!("daemon-{number}.log")).exists()).unwrap();
         let log = project.path(format!("daemon-{number}.log"));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(&log).unwrap());
