@@ -53,6 +53,10 @@ const LAST_BLOCK: Duration = Duration::from_secs(10);
 /// How long the other tasks may take to end after the engine has.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
+/// How long the endpoint waits for what is known before it answers the first request. A start may take longer than that, and
+/// whoever asks then must be told so.
+const FIRST_ANSWER: Duration = Duration::from_secs(3);
+
 /// What the caller may want besides the configuration.
 #[derive(Debug, Clone, Default)]
 pub struct DaemonOptions {
@@ -104,6 +108,8 @@ struct Shared {
     counting_took: AtomicU64,
     /// Tells the jobs in progress to stop.
     cancel: CancellationToken,
+    /// Cancelled once the first scans are done and the backlog was told.
+    known: CancellationToken,
     notices: Option<UnboundedSender<Notice>>,
 }
 
@@ -209,13 +215,18 @@ pub async fn run(config: Config, options: DaemonOptions, life: Lifecycle) -> Res
     let endpoint =
         crate::http::Endpoint { telemetry: telemetry.clone(), view: Arc::clone(&view) as _, reload, web: door.web };
     let served = crate::http::serve_apart(door.listeners, endpoint, end.clone());
-    tasks.spawn("http", async { served.await.map_err(|error| error.to_string()) });
+    let known = CancellationToken::new();
+    let answering = first_answer(known.clone(), end.clone());
+    tasks.spawn("http", async {
+        answering.await;
+        served.await.map_err(|error| error.to_string())
+    });
 
     let (events, inbox) = unbounded_channel();
     let path = options.config_path.clone();
     let prepared = tokio::task::spawn_blocking({
         let (telemetry, events, view) = (telemetry.clone(), events.clone(), Arc::clone(&view));
-        move || setup::prepare(config, options, telemetry, clock, &view, events)
+        move || setup::prepare(config, options, telemetry, clock, &view, events, known)
     });
     // A start that hangs (a locked disk, say) can still be stopped.
     let prepared = tokio::select! {
@@ -241,6 +252,16 @@ pub async fn run(config: Config, options: DaemonOptions, life: Lifecycle) -> Res
         shared.telemetry.emit(Told::Stopped);
     }
     ended
+}
+
+/// Waits until everything is known that a scrape tells: a quarantine that seems empty because nobody has looked yet would
+/// call off an alert. Connections wait that long, too, unless the start takes its time.
+async fn first_answer(known: CancellationToken, end: CancellationToken) {
+    tokio::select! {
+        () = known.cancelled() => {}
+        () = end.cancelled() => {}
+        () = tokio::time::sleep(FIRST_ANSWER) => {}
+    }
 }
 
 /// Waits for the end of the engine; the first task that ends before it was asked to is what ends the daemon.

@@ -7,8 +7,9 @@ use tokio::task::{JoinError, JoinSet};
 
 use super::effects::Fatal;
 use super::{Inbox, LAST_BLOCK, Shared, Told, manager};
-use crate::engine::{Action, Event, State};
+use crate::engine::{Action, Event, State, Tell};
 use crate::lifecycle::Lifecycle;
+use crate::telemetry::Readiness;
 
 /// Events taken in at once.
 const BATCH: usize = 1_024;
@@ -77,6 +78,10 @@ impl Driver {
         self.changed |= !matches!(event, Event::Tick);
         for action in self.state.apply(event, self.shared.now()) {
             if let Action::Tell(tell) = action {
+                if tell == Tell::FirstScanDone {
+                    // Who asks from now on must be told what was found.
+                    self.report_at = Duration::ZERO;
+                }
                 self.shared.tell(tell);
             } else {
                 let shared = Arc::clone(&self.shared);
@@ -116,6 +121,9 @@ impl Driver {
         let ended = self.shared.clock.monotonic();
         self.changed = false;
         self.report_at = ended + REPORT.max(ended.saturating_sub(began) * 20);
+        if self.shared.telemetry.readiness() != Readiness::Starting {
+            self.shared.known.cancel();
+        }
     }
 
     /// Finishes what is in flight; what takes longer than the limit is told to stop.

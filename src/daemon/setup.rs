@@ -65,6 +65,7 @@ pub(super) fn prepare(
     clock: Arc<dyn Clock>,
     view: &LedgerView,
     events: Events,
+    known: CancellationToken,
 ) -> Result<(Shared, State), DaemonError> {
     let storage: Arc<dyn Storage> = Arc::new(Disk::new());
     make_folders(&*storage, &config)?;
@@ -82,6 +83,7 @@ pub(super) fn prepare(
         staged: Mutex::default(),
         watcher,
         cancel: CancellationToken::new(),
+        known,
         counting_took: AtomicU64::new(0),
         runner: runner(options.worker, &first.config, &telemetry, &clock)?,
         notices: options.notices,
@@ -96,6 +98,7 @@ pub(super) fn prepare(
         // Before its begin the engine only takes note.
         drop(state.apply(event, shared.now()));
     }
+    shared.holdings();
     Ok((shared, state))
 }
 

@@ -54,7 +54,7 @@ impl Shared {
     }
 
     /// Tells what the ledger holds.
-    fn holdings(&self) {
+    pub(super) fn holdings(&self) {
         let ledger = self.publisher.ledger();
         let began = self.clock.monotonic();
         let counts = match ledger.counts() {

@@ -31,5 +31,6 @@ mod metrics;
 mod oneshot;
 mod prometheus;
 mod reload;
+mod restart;
 mod support;
 mod workers;

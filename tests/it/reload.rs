@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::support::{Daemon, Project, files_under, wait_for};
 
 /// Rows of a file that takes long enough to be caught in the middle.
-const MANY: u32 = if cfg!(debug_assertions) { 300_000 } else { 3_000_000 };
+const MANY: u32 = if cfg!(debug_assertions) { 1_500_000 } else { 10_000_000 };
 
 const SERVER: &str = "listen = \"127.0.0.1:0\"\nenable_lifecycle = true\n";
 
