@@ -245,7 +245,9 @@ impl State {
             Event::Drain => self.life = Life::Draining,
             Event::Reload { rules, limits, then } => {
                 self.reload(rules, limits, now, out);
-                then.into_iter().for_each(|event| self.handle(event, now, out));
+                for event in then {
+                    self.handle(event, now, out);
+                }
             }
             Event::Hint { pipeline, .. } | Event::Looked { pipeline, .. } if self.is_leaving(&pipeline) => {}
             Event::Hint { pipeline, name } => {
