@@ -199,10 +199,10 @@ fn the_compose_file_fits_together() {
         }
         for volume in words(&service["volumes"]) {
             let source = volume.split(':').next().unwrap();
-            let named = compose["volumes"].as_object().unwrap().contains_key(source);
+            let volume_of_docker = compose["volumes"].as_object().unwrap().contains_key(source);
             // The dashboards have a folder of their own in the repository.
             let dashboards = source.starts_with("../grafana/") && !path("../grafana").exists();
-            assert!(named || dashboards || path(source).exists(), "{name}: {volume}");
+            assert!(volume_of_docker || dashboards || path(source).exists(), "{name}: {volume}");
         }
     }
     let forebay = &services["forebay"];
