@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::support::{Daemon, Project, files_under, wait_for};
 
 /// Rows of a file that takes long enough to be caught in the middle.
-const MANY: u32 = if cfg!(debug_assertions) { 1_500_000 } else { 10_000_000 };
+const MANY: u32 = if cfg!(debug_assertions) { 2_500_000 } else { 10_000_000 };
 
 const SERVER: &str = "listen = \"127.0.0.1:0\"\nenable_lifecycle = true\n";
 
@@ -95,8 +95,8 @@ fn a_removed_pipeline_finishes_its_file_and_leaves_its_inbox_and_the_metrics_alo
     caught_in_the_middle(&project, &daemon);
     taken_up(&project, &daemon, &config(&[pipeline("q", 0)]), "removed p");
     project.drop_file("p", "late.csv", "id,who\n1,me\n");
-    still_in_the_middle(&project);
     let scrape = daemon.scrape();
+    still_in_the_middle(&project);
     assert!(scrape.metric("forebay_files_in_flight").label("pipeline", "p").value() > 0.5, "told until it is done");
     assert!(scrape.metric("forebay_pipeline_info").label("pipeline", "p").is_absent());
     assert!(scrape.metric("forebay_freshness_objective_seconds").label("pipeline", "p").is_absent());
@@ -131,6 +131,24 @@ fn a_changed_rule_holds_for_the_next_file_and_not_for_the_one_in_progress() {
     let violations = scrape.metric("forebay_rule_violations_total").label("pipeline", "p");
     assert!(violations.label("rule", "least_10").value() > 0.5);
     assert!(scrape.metric("forebay_rule_violations_total").label("rule", "least_0").is_absent(), "a removed rule");
+    daemon.stop();
+}
+
+#[test]
+fn a_file_claimed_before_and_started_after_keeps_the_rule_it_was_claimed_under() {
+    let one_worker = |least| config(&[pipeline("p", least)]).replace("workers = 2", "workers = 1");
+    let project = Project::with_config(&one_worker(0));
+    let daemon = project.start();
+    caught_in_the_middle(&project, &daemon);
+    project.drop_file("p", "small.csv", "id,who\n1,me\n10,you\n");
+    let claimed = project.path("data/in/p/.forebay");
+    wait_for("the small file to be claimed", || (files_under(&claimed).len() == 2).then_some(()));
+    taken_up(&project, &daemon, &one_worker(10), "changed p");
+    still_in_the_middle(&project);
+    daemon.wait_processed("p", 2);
+    let published = project.published("p");
+    let small = published.iter().find(|of| of.input_name() == "small.csv").unwrap();
+    assert_eq!(small.rows(), [2, 2, 0, 0], "the rule of before holds");
     daemon.stop();
 }
 
