@@ -8,7 +8,9 @@ mod effects;
 mod error;
 mod fields;
 mod flight;
+mod generation;
 mod look;
+mod manager;
 mod reload;
 mod run;
 mod setup;
@@ -16,7 +18,7 @@ mod story;
 mod upkeep;
 mod view;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
@@ -30,16 +32,18 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admit::Arrival;
 use crate::clock::{Clock, SystemClock};
-use crate::config::{Config, Pipeline};
-use crate::discover::Names;
+use crate::config::Config;
 use crate::engine::{Event, Now, RetryPolicy};
 use crate::job::{FileId, Job, JobReport};
 use crate::ledger::FileRow;
 use crate::lifecycle::Lifecycle;
 use crate::publish::Publisher;
+use crate::storage::Storage;
 use crate::telemetry::Telemetry;
 use crate::telemetry::event::Event as Told;
 use crate::worker::{Runner, WorkerCommand, log_panics};
+
+use generation::{Generation, Lane, Plans};
 
 pub use error::DaemonError;
 pub use view::{LedgerView, document};
@@ -49,6 +53,10 @@ const LAST_BLOCK: Duration = Duration::from_secs(10);
 
 /// How long the other tasks may take to end after the engine has.
 const LAST_WORDS: Duration = Duration::from_secs(5);
+
+/// How long the endpoint waits for what is known before it answers the first request. A start may take longer than that, and
+/// whoever asks then must be told so.
+const FIRST_ANSWER: Duration = Duration::from_secs(3);
 
 /// What the caller may want besides the configuration.
 #[derive(Debug, Clone, Default)]
@@ -85,12 +93,13 @@ pub enum Notice {
 
 /// What all effects share.
 struct Shared {
-    config: Config,
+    plans: Mutex<Plans>,
     telemetry: Telemetry,
     clock: Arc<dyn Clock>,
+    storage: Arc<dyn Storage>,
     publisher: Publisher,
     runner: Box<dyn Runner>,
-    lanes: BTreeMap<Arc<str>, Lane>,
+    retry: RetryPolicy,
     /// Claimed files, with the attempt under way.
     files: Mutex<HashMap<FileId, Held>>,
     /// Attempts that wait to be published.
@@ -100,19 +109,15 @@ struct Shared {
     counting_took: AtomicU64,
     /// Tells the jobs in progress to stop.
     cancel: CancellationToken,
+    /// Cancelled once the first scans are done and the backlog was told.
+    known: CancellationToken,
     notices: Option<UnboundedSender<Notice>>,
-}
-
-/// What effects need to know of one pipeline.
-struct Lane {
-    pipeline: Arc<Pipeline>,
-    names: Names,
 }
 
 /// A claimed file.
 #[derive(Debug, Clone)]
 struct Held {
-    lane: Arc<str>,
+    lane: Arc<Lane>,
     arrival: Arrival,
     job: Option<Job>,
 }
@@ -134,6 +139,20 @@ impl Shared {
 
     fn staged(&self) -> MutexGuard<'_, HashMap<FileId, Staged>> {
         self.staged.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn plans(&self) -> MutexGuard<'_, Plans> {
+        self.plans.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns the configuration in force.
+    fn plan(&self) -> Arc<Generation> {
+        Arc::clone(&self.plans().current)
+    }
+
+    /// Returns the pipeline of this name, if the configuration in force has it.
+    fn lane(&self, key: &str) -> Option<Arc<Lane>> {
+        self.plans().current.lanes.get(key).cloned()
     }
 
     fn notice(&self, notice: impl FnOnce() -> Notice) {
@@ -197,15 +216,18 @@ pub async fn run(config: Config, options: DaemonOptions, life: Lifecycle) -> Res
     let endpoint =
         crate::http::Endpoint { telemetry: telemetry.clone(), view: Arc::clone(&view) as _, reload, web: door.web };
     let served = crate::http::serve_apart(door.listeners, endpoint, end.clone());
-    tasks.spawn("http", async { served.await.map_err(|error| error.to_string()) });
-    let reloading =
-        reload::serve(options.config_path.clone(), telemetry.clone(), Arc::clone(&clock), life.clone(), reload_asked);
-    tasks.spawn("reload", until(end.clone(), reloading));
+    let known = CancellationToken::new();
+    let answering = first_answer(known.clone(), end.clone());
+    tasks.spawn("http", async {
+        answering.await;
+        served.await.map_err(|error| error.to_string())
+    });
 
     let (events, inbox) = unbounded_channel();
+    let path = options.config_path.clone();
     let prepared = tokio::task::spawn_blocking({
-        let (telemetry, events) = (telemetry.clone(), events.clone());
-        move || setup::prepare(config, options, telemetry, clock, &view, events)
+        let (telemetry, events, view) = (telemetry.clone(), events.clone(), Arc::clone(&view));
+        move || setup::prepare(config, options, telemetry, clock, &view, events, known)
     });
     // A start that hangs (a locked disk, say) can still be stopped.
     let prepared = tokio::select! {
@@ -219,8 +241,9 @@ pub async fn run(config: Config, options: DaemonOptions, life: Lifecycle) -> Res
             return Err(error);
         }
     };
-    drop(events);
     let shared = Arc::new(shared);
+    let reloader = reload::Reloader { path, shared: Arc::clone(&shared), view, events, life: life.clone() };
+    tasks.spawn("reload", until(end.clone(), reloader.serve(reload_asked)));
     tasks.spawn("upkeep", until(end.clone(), upkeep::keep(Arc::clone(&shared))));
     tasks.spawn("engine", run::drive(Arc::clone(&shared), state, inbox, life.clone()));
     let ended = supervise(tasks, &shared.telemetry, &life, &end).await;
@@ -230,6 +253,16 @@ pub async fn run(config: Config, options: DaemonOptions, life: Lifecycle) -> Res
         shared.telemetry.emit(Told::Stopped);
     }
     ended
+}
+
+/// Waits until everything is known that a scrape tells: a quarantine that seems empty because nobody has looked yet would
+/// call off an alert. Connections wait that long, too, unless the start takes its time.
+async fn first_answer(known: CancellationToken, end: CancellationToken) {
+    tokio::select! {
+        () = known.cancelled() => {}
+        () = end.cancelled() => {}
+        () = tokio::time::sleep(FIRST_ANSWER) => {}
+    }
 }
 
 /// Waits for the end of the engine; the first task that ends before it was asked to is what ends the daemon.

@@ -158,8 +158,9 @@ impl Telemetry {
         telemetry
     }
 
-    /// Takes the pipelines of a reloaded config. New ones start at 0; the counters of a removed one stay as they are, and
-    /// its info and objectives vanish.
+    /// Takes the pipelines of a reloaded config. New ones start at 0. The info and the objectives of a removed one vanish;
+    /// what counts its files stays until [`Self::forget_pipeline`], as some may be in progress. Of one that stays, the
+    /// series of removed rules vanish.
     pub fn set_pipelines(&self, infos: &[PipelineInfo]) {
         let mut pipelines = self.inner.pipelines.write().unwrap_or_else(PoisonError::into_inner);
         for info in infos {
@@ -174,6 +175,14 @@ impl Telemetry {
             pipelines.born.entry(info.name.clone()).or_insert(now);
         }
         pipelines.infos = infos.to_vec();
+    }
+
+    /// Takes the series of a removed pipeline off the page. Should it come back, its counters go on where they were.
+    pub fn forget_pipeline(&self, pipeline: &str) {
+        let mut pipelines = self.inner.pipelines.write().unwrap_or_else(PoisonError::into_inner);
+        if !pipelines.infos.iter().any(|info| info.name == pipeline) {
+            pipelines.handles.remove(pipeline);
+        }
     }
 
     /// Tells of an event: one log line at most, and its metrics.
@@ -241,6 +250,7 @@ impl Telemetry {
             (self.inner.registry.render(), self.inner.registry.exemplars())
         };
         let mut page = Page::parse(&recorded);
+        self.leave_out_removed(&mut page);
         self.append(&mut page);
         Exposition { page, exemplars, born: self.born() }
     }
@@ -249,6 +259,15 @@ impl Telemetry {
     #[must_use]
     pub fn render(&self) -> String {
         self.exposition().write(Format::Text, &BTreeSet::new())
+    }
+
+    /// The recorder keeps every series for ever; those of removed pipelines and rules are left out of the page.
+    fn leave_out_removed(&self, page: &mut Page) {
+        let pipelines = self.inner.pipelines.read().unwrap_or_else(PoisonError::into_inner);
+        page.keep_pipelines(|pipeline, rule| {
+            let handles = pipelines.handles.get(pipeline);
+            handles.is_some_and(|of| rule.is_none_or(|rule| of.violations.contains_key(rule)))
+        });
     }
 
     #[expect(clippy::cast_precision_loss, reason = "seconds since the epoch are exact in an f64")]

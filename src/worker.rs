@@ -16,7 +16,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::config::Pipeline;
+use crate::config::{Config, Pipeline};
 use crate::job::{Job, JobError, JobReport, Progress};
 
 pub use contain::log_panics;
@@ -25,14 +25,27 @@ pub use serve::serve;
 
 /// Runs jobs. Blocking: call it where blocking is allowed.
 pub trait Runner: Send + Sync {
-    /// Runs one job to its end. Never panics; checks `stop` at every block.
+    /// Runs one job of a pipeline of `config` to its end. Never panics; checks `stop` at every block.
     fn run(
         &self,
+        config: &Arc<Config>,
         pipeline: &Pipeline,
         job: &Job,
         stop: &CancellationToken,
         progress: &(dyn Fn(Progress) + Sync),
     ) -> Result<JobReport, JobError>;
+
+    /// Makes ready for jobs of another configuration, which is not in force yet.
+    ///
+    /// # Errors
+    ///
+    /// None of its jobs could be run: says why.
+    fn prepare(&self, _config: &Arc<Config>) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// From now on most jobs are of this configuration.
+    fn adopt(&self, _config: &Arc<Config>) {}
 
     /// Returns the resident memory of each process of its own, in bytes, by the number it is known by.
     fn resident(&self) -> Vec<(usize, u64)> {
@@ -62,6 +75,7 @@ impl std::fmt::Debug for InProcess {
 impl Runner for InProcess {
     fn run(
         &self,
+        _config: &Arc<Config>,
         pipeline: &Pipeline,
         job: &Job,
         stop: &CancellationToken,

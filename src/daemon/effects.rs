@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::flight::Flight;
 use super::setup::claimed;
-use super::{Held, Notice, Shared, Staged, Told};
+use super::{Held, Lane, Notice, Shared, Staged, Told};
 use crate::admit::{Claim, Found, PutBack};
 use crate::config::Pipeline;
 use crate::discover::Name;
@@ -25,13 +25,15 @@ pub(super) struct Fatal(String);
 impl Shared {
     /// Carries out one action that is not a tell.
     pub(super) fn carry_out(&self, action: Action) -> Result<Option<Event>, Fatal> {
-        let lane = |key: &Arc<str>| self.lanes.get_key_value(key);
         match action {
-            Action::Look { pipeline, names } => Ok(lane(&pipeline).map(|(key, lane)| self.look(key, lane, names))),
-            Action::Scan { pipeline } => Ok(lane(&pipeline).map(|(key, lane)| self.scan(key, lane))),
+            Action::Look { pipeline, names } => Ok(self.lane(&pipeline).map(|lane| self.look(&lane, names))),
+            Action::Scan { pipeline } => Ok(self.lane(&pipeline).map(|lane| self.scan(&lane))),
             Action::Claim { pipeline, name, stamp, first_seen } => {
-                let Some((key, lane)) = lane(&pipeline) else { return Ok(None) };
-                let result = self.claim(key, &lane.pipeline, &name, stamp, first_seen)?;
+                let result = match self.lane(&pipeline) {
+                    Some(lane) => self.claim(&lane, &name, stamp, first_seen)?,
+                    // A reload removed the pipeline: its inbox is left alone.
+                    None => ClaimResult::Vanished,
+                };
                 Ok(Some(Event::ClaimDone { pipeline, name, result }))
             }
             Action::Start { id } => self.start(id).map(Some),
@@ -46,23 +48,23 @@ impl Shared {
 
     fn claim(
         &self,
-        key: &Arc<str>,
-        pipeline: &Pipeline,
+        lane: &Arc<Lane>,
         name: &Name,
         stamp: FileStamp,
         first_seen: Timestamp,
     ) -> Result<ClaimResult, Fatal> {
+        let pipeline = &lane.pipeline;
         let found = Found { name: (**name).to_owned(), path: pipeline.input.join(&**name), stamp, first_seen };
         Ok(match self.publisher.claim(pipeline, &found) {
             Ok(Claim::Claimed(arrival)) => {
                 self.telemetry.emit(Told::FileClaimed {
-                    pipeline: key,
+                    pipeline: &lane.key,
                     id: &arrival.id,
                     name: &display_name(name),
                     bytes: arrival.stamp.size,
                 });
                 let known = claimed(self, &arrival);
-                let held = Held { lane: Arc::clone(key), job: None, arrival };
+                let held = Held { lane: Arc::clone(lane), job: None, arrival };
                 self.files().insert(known.id.clone(), held);
                 ClaimResult::Claimed(known)
             }
@@ -99,7 +101,7 @@ impl Shared {
             Ok(Some(finished)) => return Ok(self.finished(&finished, None)),
             Err(error) => return self.broke(id, error),
         }
-        match self.runner.run(&pipeline, &job, &self.cancel, &|told| flight.progress(told)) {
+        match self.runner.run(&held.lane.config, &pipeline, &job, &self.cancel, &|told| flight.progress(told)) {
             Ok(report) => {
                 let peak_memory = report.peak_rss_bytes;
                 self.staged().insert(id.clone(), Staged { flight, report });
@@ -251,8 +253,7 @@ impl Shared {
 
     fn held(&self, id: &FileId) -> Option<(Arc<Pipeline>, Held)> {
         let held = self.files().get(id).cloned()?;
-        let pipeline = Arc::clone(&self.lanes.get(&held.lane)?.pipeline);
-        Some((pipeline, held))
+        Some((Arc::clone(&held.lane.pipeline), held))
     }
 
     fn tell_started(&self, job: &Job) {

@@ -34,17 +34,30 @@ impl Shared {
             }
             Tell::MemoryWait { active } => self.telemetry.emit(Told::Backpressure { reason: "memory", active }),
             Tell::DiskWait { active } => self.telemetry.emit(Told::Backpressure { reason: "disk", active }),
+            Tell::Gone { pipeline } => self.gone(&pipeline),
             Tell::FirstScanDone => {
                 self.telemetry.emit(Told::Ready);
+                super::manager::ready();
                 self.notice(|| Notice::Ready);
             }
+        }
+    }
+
+    /// A pipeline that a reload removed has finished what it had.
+    fn gone(&self, pipeline: &str) {
+        let mut plans = self.plans();
+        plans.leaving.remove(pipeline);
+        // The next reload may have brought it back already.
+        if plans.any(pipeline).is_none() {
+            self.telemetry.forget_pipeline(pipeline);
+            tracing::info!(pipeline, "the removed pipeline has finished its files");
         }
     }
 
     fn tell_retried(&self, id: &FileId, reason: RetryReason, message: &str, delay: std::time::Duration) {
         let Some(held) = self.files().get(id).cloned() else { return };
         self.telemetry.emit(Told::FileRetried {
-            pipeline: &held.lane,
+            pipeline: &held.lane.key,
             id,
             name: &display_name(&held.arrival.name),
             reason,

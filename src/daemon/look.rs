@@ -20,18 +20,19 @@ pub(super) struct Watch {
 
 impl Watch {
     pub(super) fn new(config: &Config, telemetry: &Telemetry, events: Events) -> Self {
-        let inbox = |pipeline: &Arc<Pipeline>| discover::Inbox {
-            pipeline: pipeline.name.as_str().into(),
-            path: pipeline.input.clone(),
-            names: Names::of(pipeline),
-        };
         let lost: Arc<Mutex<BTreeSet<Arc<str>>>> = Arc::default();
         let tell = {
             let (lost, telemetry) = (Arc::clone(&lost), telemetry.clone());
             move |note| hear(note, &telemetry, &lost, &events)
         };
-        let watcher = Watcher::new(config.pipelines.iter().map(inbox).collect(), tell);
+        let watcher = Watcher::new(inboxes(config), tell);
         Self { watcher, told: BTreeMap::new(), lost }
+    }
+
+    /// Watches the inboxes of another configuration. New ones are watched from their first scan on.
+    pub(super) fn adopt(&mut self, config: &Config) {
+        self.watcher.adopt(inboxes(config));
+        self.told.retain(|key, _| config.pipelines.iter().any(|pipeline| *pipeline.name == **key));
     }
 
     /// Sets the watch of a pipeline if it is not set or is worth nothing any more.
@@ -53,6 +54,15 @@ impl Watch {
     }
 }
 
+fn inboxes(config: &Config) -> Vec<discover::Inbox> {
+    let inbox = |pipeline: &Arc<Pipeline>| discover::Inbox {
+        pipeline: pipeline.name.as_str().into(),
+        path: pipeline.input.clone(),
+        names: Names::of(pipeline),
+    };
+    config.pipelines.iter().map(inbox).collect()
+}
+
 /// Runs on the watcher's own thread: hands on, and never waits.
 fn hear(note: Note, telemetry: &Telemetry, lost: &Mutex<BTreeSet<Arc<str>>>, events: &Events) {
     let event = match note {
@@ -72,8 +82,8 @@ fn hear(note: Note, telemetry: &Telemetry, lost: &Mutex<BTreeSet<Arc<str>>>, eve
 
 impl Shared {
     /// Lists an inbox, watched from before the listing on.
-    pub(super) fn scan(&self, key: &Arc<str>, lane: &Lane) -> Event {
-        let pipeline = Arc::clone(key);
+    pub(super) fn scan(&self, lane: &Lane) -> Event {
+        let (key, pipeline) = (&lane.key, Arc::clone(&lane.key));
         self.watch().ensure(key, &self.telemetry);
         let scan = || discover::scan(&lane.pipeline.input, &lane.names);
         let mut taken = self.clock.monotonic();
@@ -96,16 +106,16 @@ impl Shared {
     }
 
     /// Looks at single names.
-    pub(super) fn look(&self, key: &Arc<str>, lane: &Lane, names: Vec<Name>) -> Event {
+    pub(super) fn look(&self, lane: &Lane, names: Vec<Name>) -> Event {
         let taken = self.clock.monotonic();
         let seen = discover::look(&lane.pipeline.input, &lane.names, names.clone()).unwrap_or_else(|error| {
             self.error("discover", "scan", &error.to_string());
             names.into_iter().map(|name| (name, discover::Sighting::Gone)).collect()
         });
-        Event::Looked { pipeline: Arc::clone(key), taken, seen }
+        Event::Looked { pipeline: Arc::clone(&lane.key), taken, seen }
     }
 
-    fn watch(&self) -> std::sync::MutexGuard<'_, Watch> {
+    pub(super) fn watch(&self) -> std::sync::MutexGuard<'_, Watch> {
         self.watcher.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -6,9 +6,10 @@ use std::time::Duration;
 use tokio::task::{JoinError, JoinSet};
 
 use super::effects::Fatal;
-use super::{Inbox, LAST_BLOCK, Shared, Told};
-use crate::engine::{Action, Event, State};
+use super::{Inbox, LAST_BLOCK, Shared, Told, manager};
+use crate::engine::{Action, Event, State, Tell};
 use crate::lifecycle::Lifecycle;
+use crate::telemetry::Readiness;
 
 /// Events taken in at once.
 const BATCH: usize = 1_024;
@@ -39,7 +40,7 @@ pub(super) async fn drive(shared: Arc<Shared>, state: State, mut events: Inbox, 
             }
             Some(done) = driver.effects.join_next() => driver.take(done)?,
             () = sleep(wake) => driver.apply(Event::Tick),
-            _ = beat.tick() => {}
+            _ = beat.tick() => manager::alive(),
             () = life.draining().cancelled() => {}
         }
         driver.report();
@@ -77,6 +78,10 @@ impl Driver {
         self.changed |= !matches!(event, Event::Tick);
         for action in self.state.apply(event, self.shared.now()) {
             if let Action::Tell(tell) = action {
+                if tell == Tell::FirstScanDone {
+                    // Who asks from now on must be told what was found.
+                    self.report_at = Duration::ZERO;
+                }
                 self.shared.tell(tell);
             } else {
                 let shared = Arc::clone(&self.shared);
@@ -102,7 +107,7 @@ impl Driver {
         }
         let reserved_memory = self.state.reserved_memory();
         self.shared.telemetry.emit(Told::WorkersBusy { workers: self.state.working(), reserved_memory });
-        for pipeline in self.shared.lanes.keys() {
+        for pipeline in self.state.pipelines() {
             let backlog = self.state.backlog(pipeline);
             self.shared.telemetry.emit(Told::Backlog {
                 pipeline,
@@ -117,13 +122,17 @@ impl Driver {
         let ended = self.shared.clock.monotonic();
         self.changed = false;
         self.report_at = ended + REPORT.max(ended.saturating_sub(began) * 20);
+        if self.shared.telemetry.readiness() != Readiness::Starting {
+            self.shared.known.cancel();
+        }
     }
 
     /// Finishes what is in flight; what takes longer than the limit is told to stop.
     async fn drain(mut self, life: &Lifecycle) -> Result<(), String> {
+        manager::stopping();
         self.shared.telemetry.emit(Told::Draining { cause: life.cause() });
         self.apply(Event::Drain);
-        let limit = tokio::time::sleep(self.shared.config.drain);
+        let limit = tokio::time::sleep(self.shared.plan().config.drain);
         tokio::pin!(limit);
         let mut told_to_stop = false;
         let mut beat = tokio::time::interval(BEAT);
@@ -133,7 +142,7 @@ impl Driver {
             self.report();
             tokio::select! {
                 Some(done) = self.effects.join_next() => self.take(done)?,
-                _ = beat.tick() => {}
+                _ = beat.tick() => manager::alive(),
                 () = limit.as_mut() => {
                     if told_to_stop {
                         let files = self.state.in_flight();

@@ -1,5 +1,6 @@
 //! The start: folders, ledger, recovery, and what the engine knows before its first scan.
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
@@ -8,16 +9,15 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::look::Watch;
-use super::{DaemonError, DaemonOptions, Events, Held, Lane, LedgerView, Shared, Told};
+use super::{DaemonError, DaemonOptions, Events, Generation, Held, Lane, LedgerView, Plans, Shared, Told};
 use crate::admit::Arrival;
 use crate::clock::Clock;
 use crate::config::{Config, OnSuccess, Pipeline};
-use crate::discover::Names;
-use crate::engine::{Claimed, Event, Limits, Rules, State, Tally};
+use crate::engine::{Claimed, Event, Limits, RetryPolicy, Rules, State, Tally};
 use crate::job::display_name;
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, LedgerError, PipelineTimes};
 use crate::publish::{Publisher, Recovered};
-use crate::storage::{Disk, Storage};
+use crate::storage::{Disk, Storage, StorageError};
 use crate::telemetry::{PipelineInfo, Telemetry, process};
 use crate::worker::{Crash, InProcess, Pool, Runner, WorkerCommand};
 
@@ -42,8 +42,13 @@ pub(super) fn infos(config: &Config) -> Vec<PipelineInfo> {
 /// Tells what starts here.
 pub(super) fn announce(config: &Config, telemetry: &Telemetry, clock: &dyn Clock, listen: &[SocketAddr]) {
     telemetry.emit(Told::Starting { pipelines: config.pipelines.len(), listen });
-    telemetry.emit(Told::Limits { workers: config.workers, memory_budget: memory_budget(config) });
+    tell_limits(config, telemetry);
     telemetry.emit(Told::ConfigLoaded { at: clock.now(), ok: true, message: "" });
+}
+
+/// Tells what all files together may have.
+pub(super) fn tell_limits(config: &Config, telemetry: &Telemetry) {
+    telemetry.emit(Told::Limits { workers: config.workers, memory_budget: memory_budget(config) });
 }
 
 /// Returns the memory jobs may need together: what the configuration says, or most of what there is. The rest is for this
@@ -60,59 +65,80 @@ pub(super) fn prepare(
     clock: Arc<dyn Clock>,
     view: &LedgerView,
     events: Events,
+    known: CancellationToken,
 ) -> Result<(Shared, State), DaemonError> {
     let storage: Arc<dyn Storage> = Arc::new(Disk::new());
+    make_folders(&*storage, &config)?;
+    crate::config::check_folders(&config).map_err(DaemonError::Folders)?;
+    let ledger = Arc::new(open_ledger(&config, &telemetry, &clock)?);
+    view.open(&config)?;
+    let publisher = Publisher::new(Arc::clone(&storage), Arc::clone(&ledger), Arc::clone(&clock));
+    let recovered = publisher.recover(&config.pipelines).map_err(DaemonError::Recovery)?;
+    tell_restored(&telemetry, &restored(&ledger, &config.pipelines)?);
+    let mut state = State::new(rules(&config), limits(&config, options.retry), fastrand::u64(..));
+    let watcher = Mutex::new(Watch::new(&config, &telemetry, events));
+    let first = Arc::new(Generation::of(config));
+    let shared = Shared {
+        files: Mutex::default(),
+        staged: Mutex::default(),
+        watcher,
+        cancel: CancellationToken::new(),
+        known,
+        counting_took: AtomicU64::new(0),
+        runner: runner(options.worker, &first.config, &telemetry, &clock)?,
+        notices: options.notices,
+        retry: options.retry,
+        plans: Mutex::new(Plans::new(Arc::clone(&first))),
+        telemetry,
+        clock,
+        storage,
+        publisher,
+    };
+    for event in kept(&ledger, first.lanes.values())?.into_iter().chain(take_up(&shared, recovered)) {
+        // Before its begin the engine only takes note.
+        drop(state.apply(event, shared.now()));
+    }
+    shared.holdings();
+    Ok((shared, state))
+}
+
+/// Makes every folder the pipelines need.
+pub(super) fn make_folders(storage: &dyn Storage, config: &Config) -> Result<(), StorageError> {
     for pipeline in &config.pipelines {
         let staging = pipeline.staging_root();
         for dir in [&pipeline.input, &pipeline.output, &staging, &pipeline.archive, &pipeline.quarantine] {
             storage.make_dirs(dir)?;
         }
     }
-    crate::config::check_folders(&config).map_err(DaemonError::Folders)?;
-    let ledger = Arc::new(open_ledger(&config, &telemetry, &clock)?);
-    view.open(&config)?;
-    let publisher = Publisher::new(storage, Arc::clone(&ledger), Arc::clone(&clock));
-    let recovered = publisher.recover(&config.pipelines).map_err(DaemonError::Recovery)?;
-    for pipeline in &config.pipelines {
-        let times = ledger.times(&pipeline.name)?;
+    Ok(())
+}
+
+/// A pipeline's name, and what the ledger knows of its times.
+pub(super) type Restored = (String, PipelineTimes);
+
+/// Returns what the ledger knows of the times of these pipelines.
+pub(super) fn restored(ledger: &Ledger, pipelines: &[Arc<Pipeline>]) -> Result<Vec<Restored>, LedgerError> {
+    let times = |pipeline: &Arc<Pipeline>| Ok((pipeline.name.clone(), ledger.times(&pipeline.name)?));
+    pipelines.iter().map(times).collect()
+}
+
+/// Tells it.
+pub(super) fn tell_restored(telemetry: &Telemetry, restored: &[Restored]) {
+    for (pipeline, times) in restored {
         telemetry.emit(Told::Restored {
-            pipeline: &pipeline.name,
+            pipeline,
             last_success: times.last_success,
             last_completion: times.last_completion,
             last_failure: times.last_failure,
             last_arrival: times.last_arrival,
         });
     }
-    let lanes = config.pipelines.iter().map(|pipeline| {
-        let lane = Lane { pipeline: Arc::clone(pipeline), names: Names::of(pipeline) };
-        (Arc::from(pipeline.name.as_str()), lane)
-    });
-    let memory = memory_budget(&config);
-    let limits = Limits { workers: config.workers, ahead: AHEAD, memory, retry: options.retry };
-    let mut state = State::new(rules(&config), limits, fastrand::u64(..));
-    let shared = Shared {
-        lanes: lanes.collect(),
-        files: Mutex::default(),
-        staged: Mutex::default(),
-        watcher: Mutex::new(Watch::new(&config, &telemetry, events)),
-        cancel: CancellationToken::new(),
-        counting_took: AtomicU64::new(0),
-        runner: runner(options.worker, &config, &telemetry, &clock)?,
-        notices: options.notices,
-        config,
-        telemetry,
-        clock,
-        publisher,
-    };
-    tell_kept(&shared, &ledger, &mut state)?;
-    take_up(&shared, recovered, &mut state);
-    Ok((shared, state))
 }
 
 /// Returns who runs the jobs.
 fn runner(
     command: Option<WorkerCommand>,
-    config: &Config,
+    config: &Arc<Config>,
     telemetry: &Telemetry,
     clock: &Arc<dyn Clock>,
 ) -> Result<Box<dyn Runner>, DaemonError> {
@@ -122,7 +148,7 @@ fn runner(
         let (pipeline, id) = crash.job.map_or(("", ""), |job| (job.pipeline.as_str(), job.id.as_str()));
         telemetry.emit(Told::WorkerCrashed { cause: crash.cause, pipeline, id, message: crash.message });
     };
-    let pool = Pool::new(command, config.clone(), Arc::clone(clock), Box::new(observe));
+    let pool = Pool::new(command, Arc::clone(config), Arc::clone(clock), Box::new(observe));
     pool.warm_up().map_err(DaemonError::Workers)?;
     Ok(Box::new(pool))
 }
@@ -141,41 +167,47 @@ fn open_ledger(config: &Config, telemetry: &Telemetry, clock: &Arc<dyn Clock>) -
     Ok(ledger)
 }
 
-fn rules(config: &Config) -> Vec<Rules> {
+/// Returns what the engine needs to know of all pipelines together.
+pub(super) fn limits(config: &Config, retry: RetryPolicy) -> Limits {
+    Limits { workers: config.workers, ahead: AHEAD, memory: memory_budget(config), retry }
+}
+
+/// Returns what it needs to know of each.
+pub(super) fn rules(config: &Config) -> Vec<Rules> {
     let rules = |pipeline: &Arc<Pipeline>| Rules {
         pipeline: pipeline.name.as_str().into(),
         settle: pipeline.settle,
         scan_interval: pipeline.scan_interval,
         keep: pipeline.on_success == OnSuccess::Keep,
+        meaning: pipeline.config_hash.as_str().into(),
     };
     config.pipelines.iter().map(rules).collect()
 }
 
-fn tell_kept(shared: &Shared, ledger: &Ledger, state: &mut State) -> Result<(), DaemonError> {
-    for (key, lane) in &shared.lanes {
-        if lane.pipeline.on_success == OnSuccess::Keep {
-            for (name, stamp) in ledger.kept(key)? {
-                let kept = Event::Kept { pipeline: Arc::clone(key), name: name.into(), stamp };
-                // Before its begin the engine only takes note.
-                drop(state.apply(kept, shared.now()));
-            }
-        }
+/// Returns the files of these pipelines that were done with and stay in their inboxes.
+pub(super) fn kept<'l>(ledger: &Ledger, lanes: impl Iterator<Item = &'l Arc<Lane>>) -> Result<Vec<Event>, LedgerError> {
+    let mut kept = Vec::new();
+    for Lane { key, .. } in lanes.map(|lane| &**lane).filter(|lane| lane.pipeline.on_success == OnSuccess::Keep) {
+        let event = |(name, stamp): (OsString, _)| Event::Kept { pipeline: Arc::clone(key), name: name.into(), stamp };
+        kept.extend(ledger.kept(key)?.into_iter().map(event));
     }
-    Ok(())
+    Ok(kept)
 }
 
-fn take_up(shared: &Shared, recovered: Vec<Recovered>, state: &mut State) {
+/// Tells what recovery found, and returns what the engine must know of it.
+pub(super) fn take_up(shared: &Shared, recovered: Vec<Recovered>) -> Vec<Event> {
+    let mut queued = Vec::new();
     for one in recovered {
         match one {
             Recovered::Queued(arrival) => {
                 let (pipeline, file_id) = (arrival.pipeline.as_str(), arrival.id.as_str());
                 let name = display_name(&arrival.name);
                 tracing::info!(pipeline, file_id, name, "a file begun before the last stop is taken up again");
-                queue(shared, arrival, state);
+                queued.extend(queue(shared, arrival));
             }
             Recovered::Stuck { arrival, message } => {
                 shared.error("publish", "recover", &message);
-                queue(shared, arrival, state);
+                queued.extend(queue(shared, arrival));
             }
             Recovered::Finished(finished) => shared.tell_finished(&finished, None),
             Recovered::Dropped { pipeline, name } => {
@@ -190,15 +222,16 @@ fn take_up(shared: &Shared, recovered: Vec<Recovered>, state: &mut State) {
             }
         }
     }
+    queued
 }
 
-fn queue(shared: &Shared, arrival: Arrival, state: &mut State) {
-    let Some((key, _)) = shared.lanes.get_key_value(arrival.pipeline.as_str()) else { return };
-    let name = arrival.name.as_os_str().into();
-    let event = Event::Recovered { pipeline: Arc::clone(key), name, claimed: claimed(shared, &arrival) };
-    let held = Held { lane: Arc::clone(key), job: None, arrival };
+fn queue(shared: &Shared, arrival: Arrival) -> Option<Event> {
+    let lane = shared.lane(&arrival.pipeline)?;
+    let (pipeline, name) = (Arc::clone(&lane.key), arrival.name.as_os_str().into());
+    let event = Event::Recovered { pipeline, name, claimed: claimed(shared, &arrival) };
+    let held = Held { lane, job: None, arrival };
     shared.files().insert(held.arrival.id.clone(), held);
-    drop(state.apply(event, shared.now()));
+    Some(event)
 }
 
 /// Returns what the engine needs to know of a claimed file.

@@ -1,5 +1,6 @@
 //! The whole daemon in this process: real folders, real files, real SQLite.
 
+use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::path::Path;
 use std::thread::JoinHandle;

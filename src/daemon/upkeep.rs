@@ -37,7 +37,7 @@ impl Shared {
         self.volumes();
         self.telemetry.emit(Told::WorkersResident { workers: &self.runner.resident() });
         if round.is_multiple_of(QUARANTINE) {
-            for lane in self.lanes.values() {
+            for lane in self.plan().lanes.values() {
                 if let Err(error) = self.publisher.reconcile_quarantine(&lane.pipeline) {
                     self.error("publish", "quarantine", &error.to_string());
                 }
@@ -54,7 +54,7 @@ impl Shared {
     }
 
     /// Tells what the ledger holds.
-    fn holdings(&self) {
+    pub(super) fn holdings(&self) {
         let ledger = self.publisher.ledger();
         let began = self.clock.monotonic();
         let counts = match ledger.counts() {
@@ -65,7 +65,7 @@ impl Shared {
         self.counting_took.store(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
         let files: Vec<_> = counts.by_state.iter().map(|(state, files)| (state.as_str(), *files)).collect();
         self.telemetry.emit(Told::LedgerHolds { files: &files, bytes: ledger.size_bytes() });
-        for pipeline in self.lanes.keys() {
+        for pipeline in self.plan().lanes.keys() {
             let files = counts.in_quarantine.get(&**pipeline).copied().unwrap_or(0);
             self.telemetry.emit(Told::Quarantine { pipeline, files });
         }
@@ -78,10 +78,11 @@ impl Shared {
                 self.telemetry.emit(Told::Filesystem { volume, free, size });
             }
         };
-        let pipelines = || self.config.pipelines.iter();
+        let plan = self.plan();
+        let pipelines = || plan.config.pipelines.iter();
         least("input", &mut pipelines().map(|pipeline| pipeline.input.as_path()));
         least("output", &mut pipelines().map(|pipeline| pipeline.output.as_path()));
-        least("state", &mut std::iter::once(self.config.state.as_path()));
+        least("state", &mut std::iter::once(plan.config.state.as_path()));
     }
 }
 

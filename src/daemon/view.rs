@@ -1,7 +1,7 @@
 //! What the endpoint may see of the ledger: read-only, over a connection of its own.
 
 use std::collections::BTreeMap;
-use std::sync::OnceLock;
+use std::sync::{OnceLock, PoisonError, RwLock};
 
 use serde_json::{Value, json};
 
@@ -15,14 +15,35 @@ use crate::publish::Manifest;
 #[derive(Debug)]
 pub struct LedgerView {
     reader: OnceLock<LedgerReader>,
+    plan: RwLock<Plan>,
+}
+
+/// What it needs to know of the configuration in force.
+#[derive(Debug, Clone)]
+struct Plan {
     pipelines: Vec<String>,
     config: String,
 }
 
+impl Plan {
+    fn of(config: &Config) -> Self {
+        let pipelines = config.pipelines.iter().map(|pipeline| pipeline.name.clone()).collect();
+        Self { pipelines, config: config.effective.clone() }
+    }
+}
+
 impl LedgerView {
     pub(super) fn new(config: &Config) -> Self {
-        let pipelines = config.pipelines.iter().map(|pipeline| pipeline.name.clone()).collect();
-        Self { reader: OnceLock::new(), pipelines, config: config.effective.clone() }
+        Self { reader: OnceLock::new(), plan: RwLock::new(Plan::of(config)) }
+    }
+
+    /// Another configuration is in force.
+    pub(super) fn adopt(&self, config: &Config) {
+        *self.plan.write().unwrap_or_else(PoisonError::into_inner) = Plan::of(config);
+    }
+
+    fn plan(&self) -> Plan {
+        self.plan.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Opens the reader. The ledger must be there.
@@ -52,8 +73,9 @@ impl ReadView for LedgerView {
         if let Some(word) = &wanted.state {
             filter.state_or_outcome(word).map_err(ViewError::Refused)?;
         }
-        if let Some(unknown) = wanted.pipeline.as_ref().filter(|name| !self.pipelines.contains(name)) {
-            let known = self.pipelines.join(", ");
+        let pipelines = self.plan().pipelines;
+        if let Some(unknown) = wanted.pipeline.as_ref().filter(|name| !pipelines.contains(name)) {
+            let known = pipelines.join(", ");
             return Err(ViewError::Refused(format!("there is no pipeline '{unknown}'; there is: {known}")));
         }
         let rows = self.reader()?.files(&filter).map_err(|error| failed(&error))?;
@@ -61,7 +83,7 @@ impl ReadView for LedgerView {
     }
 
     fn config(&self) -> String {
-        self.config.clone()
+        self.plan().config
     }
 
     fn file(&self, id: &FileId) -> Result<Option<Value>, ViewError> {

@@ -78,6 +78,10 @@ pub fn scan(inbox: &Path, names: &Names) -> Result<Listing, ScanError> {
 pub fn look(inbox: &Path, names: &Names, wanted: Vec<Name>) -> Result<Vec<(Name, Sighting)>, ScanError> {
     let folder = open(inbox).map_err(|errno| ScanError::new(inbox, errno))?;
     let see = |name: Name| {
+        // Since it was asked for, a reload may have said otherwise.
+        if names.kind(&name) != Kind::Candidate {
+            return (name, Sighting::Gone);
+        }
         let marked = names
             .marker_for(&name)
             .is_none_or(|marker| rustix::fs::statat(&folder, marker.as_os_str(), AtFlags::SYMLINK_NOFOLLOW).is_ok());

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use notify::event::{AccessKind, AccessMode, CreateKind, Event, EventKind, ModifyKind, RenameMode};
 use notify::{ErrorKind, RecommendedWatcher, RecursiveMode, Watcher as _};
@@ -86,9 +86,12 @@ impl From<notify::Error> for WatchError {
     }
 }
 
+/// By path.
+type Inboxes = BTreeMap<PathBuf, Inbox>;
+
 /// Watches inboxes, each on its own: one that cannot be watched does not hurt the others.
 pub struct Watcher {
-    inboxes: Arc<BTreeMap<PathBuf, Inbox>>,
+    inboxes: Arc<RwLock<Inboxes>>,
     tell: Arc<dyn Fn(Note) + Send + Sync>,
     notify: Option<RecommendedWatcher>,
     set: BTreeMap<Arc<str>, FolderId>,
@@ -104,8 +107,29 @@ impl Watcher {
     /// Prepares to watch; nothing is watched yet.
     #[must_use]
     pub fn new(inboxes: Vec<Inbox>, tell: impl Fn(Note) + Send + Sync + 'static) -> Self {
-        let inboxes = inboxes.into_iter().map(|inbox| (inbox.path.clone(), inbox)).collect();
-        Self { inboxes: Arc::new(inboxes), tell: Arc::new(tell), notify: None, set: BTreeMap::new() }
+        Self {
+            inboxes: Arc::new(RwLock::new(by_path(inboxes))),
+            tell: Arc::new(tell),
+            notify: None,
+            set: BTreeMap::new(),
+        }
+    }
+
+    /// Takes other inboxes in the place of those before. What is watched already and still wanted stays watched.
+    pub fn adopt(&mut self, inboxes: Vec<Inbox>) {
+        let kept = |name: &Arc<str>| {
+            inboxes.iter().any(|inbox| inbox.pipeline == *name && self.path(name) == Some(inbox.path.clone()))
+        };
+        let gone: Vec<Arc<str>> = self.set.keys().filter(|name| !kept(name)).cloned().collect();
+        for name in gone {
+            self.forget(&name);
+        }
+        *self.inboxes.write().unwrap_or_else(PoisonError::into_inner) = by_path(inboxes);
+    }
+
+    fn path(&self, pipeline: &str) -> Option<PathBuf> {
+        let inboxes = self.inboxes.read().unwrap_or_else(PoisonError::into_inner);
+        inboxes.values().find(|inbox| &*inbox.pipeline == pipeline).map(|inbox| inbox.path.clone())
     }
 
     /// Returns whether this pipeline's inbox is watched, as far as we know.
@@ -117,21 +141,21 @@ impl Watcher {
     /// Watches the inbox of `pipeline`, anew if it was watched. Scan it after this, not before: what happens in between
     /// would be told by nobody.
     pub fn set(&mut self, pipeline: &str) -> Result<(), WatchError> {
-        let inbox = self.inboxes.values().find(|inbox| &*inbox.pipeline == pipeline).cloned();
-        let inbox = inbox.ok_or_else(|| WatchError::Other(format!("no pipeline '{pipeline}'")))?;
+        let path = self.path(pipeline).ok_or_else(|| WatchError::Other(format!("no pipeline '{pipeline}'")))?;
         self.forget(pipeline);
         // Before the watch: if the folder is swapped in between, the next comparison finds out.
-        let folder = identify(&inbox.path).map_err(|_| WatchError::Missing(inbox.path.clone()))?;
-        self.notify()?.watch(&inbox.path, RecursiveMode::NonRecursive)?;
-        self.set.insert(inbox.pipeline, folder);
+        let folder = identify(&path).map_err(|_| WatchError::Missing(path.clone()))?;
+        self.notify()?.watch(&path, RecursiveMode::NonRecursive)?;
+        self.set.insert(pipeline.into(), folder);
         Ok(())
     }
 
     /// Gives up the watch of `pipeline`, if there is one.
     pub fn forget(&mut self, pipeline: &str) {
-        let Some((name, _)) = self.set.remove_entry(pipeline) else { return };
-        let path = self.inboxes.values().find(|inbox| inbox.pipeline == name).map(|inbox| inbox.path.clone());
-        if let (Some(path), Some(notify)) = (path, &mut self.notify) {
+        if self.set.remove(pipeline).is_none() {
+            return;
+        }
+        if let (Some(path), Some(notify)) = (self.path(pipeline), &mut self.notify) {
             // The kernel drops the watch of a deleted folder by itself: then there is nothing to take away.
             drop(notify.unwatch(&path));
         }
@@ -147,14 +171,20 @@ impl Watcher {
         if self.notify.is_none() {
             let inboxes = Arc::clone(&self.inboxes);
             let tell = Arc::clone(&self.tell);
-            let handler = move |result| handle(&inboxes, &*tell, result);
+            let handler = move |result| {
+                handle(&inboxes.read().unwrap_or_else(PoisonError::into_inner), &*tell, result);
+            };
             self.notify = Some(notify::recommended_watcher(handler)?);
         }
         self.notify.as_mut().ok_or_else(|| WatchError::Other("no watcher".to_owned()))
     }
 }
 
-fn handle(inboxes: &BTreeMap<PathBuf, Inbox>, tell: &dyn Fn(Note), result: notify::Result<Event>) {
+fn by_path(inboxes: Vec<Inbox>) -> Inboxes {
+    inboxes.into_iter().map(|inbox| (inbox.path.clone(), inbox)).collect()
+}
+
+fn handle(inboxes: &Inboxes, tell: &dyn Fn(Note), result: notify::Result<Event>) {
     let rescan_all = || {
         for inbox in inboxes.values() {
             tell(Note::Rescan { pipeline: Arc::clone(&inbox.pipeline) });

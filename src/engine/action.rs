@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Disposition, Tally};
+use super::{Disposition, Limits, Rules, Tally};
 use crate::discover::{Name, Sighting};
 use crate::job::{DiscoverySource, FileId, FileStamp, JobError, RetryReason, Timestamp};
 
@@ -53,7 +53,7 @@ pub enum Event {
         /// For a person.
         message: String,
     },
-    /// Before the first scan: this file in place (`on_success = "keep"`) was done with.
+    /// Before the first scan of its inbox: this file in place (`on_success = "keep"`) was done with.
     Kept {
         /// Its pipeline.
         pipeline: Arc<str>,
@@ -62,7 +62,7 @@ pub enum Event {
         /// What it looked like then.
         stamp: FileStamp,
     },
-    /// Before the first scan: this file was claimed by an earlier run and is to be processed.
+    /// Before the first scan of its inbox: this file was claimed by an earlier run and is to be processed.
     Recovered {
         /// Its pipeline.
         pipeline: Arc<str>,
@@ -116,6 +116,16 @@ pub enum Event {
         disk_full: bool,
         /// For a person.
         message: String,
+    },
+    /// From now on these are the pipelines and the limits. A pipeline that is not among them takes nothing more; what it has
+    /// claimed is finished first, and then it is [`Tell::Gone`].
+    Reload {
+        /// The pipelines.
+        rules: Vec<Rules>,
+        /// The limits.
+        limits: Limits,
+        /// What was kept and recovered for pipelines that come anew.
+        then: Vec<Event>,
     },
     /// From now on nothing new is begun.
     Drain,
@@ -288,4 +298,9 @@ pub enum Tell {
     },
     /// Every inbox has been scanned once.
     FirstScanDone,
+    /// A pipeline that a reload removed has finished all it had claimed.
+    Gone {
+        /// The pipeline.
+        pipeline: Arc<str>,
+    },
 }

@@ -103,9 +103,10 @@ impl Inbox {
         let mut sum = Backlog::default();
         for candidate in self.candidates.values() {
             let (waits, whole) = match candidate.phase {
-                Phase::Settling | Phase::Unmarked => (true, false),
+                // Of a new one nothing is known, unless a reload asks for another look.
+                Phase::New | Phase::Settling | Phase::Unmarked => (true, false),
                 Phase::Ready | Phase::Held(_) | Phase::Claiming => (true, true),
-                Phase::New | Phase::Taken(_) | Phase::Kept | Phase::NotAFile(_) => (false, false),
+                Phase::Taken(_) | Phase::Kept | Phase::NotAFile(_) => (false, false),
             };
             if let (true, None, Some(settle)) = (waits, candidate.refused, &candidate.settle) {
                 sum.pending += 1;
@@ -116,6 +117,27 @@ impl Inbox {
             }
         }
         sum
+    }
+
+    /// The rules are others now: what waits is looked at anew. How long it has lain unchanged stays known.
+    pub(super) fn renew(&mut self, rules: Rules, now: Now, wants: &mut Wants) {
+        self.rules = rules;
+        self.scan_failed();
+        self.ready.clear();
+        for (name, candidate) in &mut self.candidates {
+            if !matches!(candidate.phase, Phase::Claiming | Phase::Taken(_) | Phase::Kept) {
+                candidate.phase = Phase::New;
+                (candidate.refused, candidate.looking, candidate.again) = (None, None, false);
+                candidate.look(name, now, wants);
+            }
+        }
+    }
+
+    /// The pipeline is being removed: forgets what it has not begun to take.
+    pub(super) fn let_go(&mut self) {
+        self.scan_failed();
+        self.ready.clear();
+        self.candidates.retain(|_, candidate| matches!(candidate.phase, Phase::Claiming | Phase::Taken(_)));
     }
 
     /// An event spoke of `name`.
@@ -438,6 +460,10 @@ impl Inbox {
         }
         let Some(candidate) = self.candidates.get_mut(name) else { return };
         if let Some(stamp) = stamp {
+            // Another file of that name is in progress: it is not the one that was kept before.
+            if matches!(candidate.phase, Phase::Claiming | Phase::Taken(_)) {
+                return;
+            }
             candidate.settle = Some(Settle::first(stamp, now.monotonic));
         }
         candidate.phase = Phase::Kept;

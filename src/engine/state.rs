@@ -1,5 +1,7 @@
 //! The engine's state and its one way in: `apply`. Pure.
 
+mod reload;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,8 +39,10 @@ pub struct Rules {
     pub settle: Duration,
     /// Time between full scans.
     pub scan_interval: Duration,
-    /// Files stay in the inbox (`on_success = "keep"`).
+    /// Files stay in the inbox (`on_success = "keep"`). Never changes while the pipeline has files in progress.
     pub keep: bool,
+    /// What the pipeline means, as a hash: with another one what waits in its inbox is looked at anew.
+    pub meaning: Arc<str>,
 }
 
 /// What holds for all pipelines together.
@@ -86,8 +90,6 @@ enum Timer {
 #[derive(Debug, Clone)]
 struct Lane {
     inbox: Inbox,
-    /// Its store of claimed files is being filled up.
-    filling: bool,
     disk: DiskWait,
     memory: Learned,
     /// When the scan under way, or the last one, began.
@@ -95,6 +97,23 @@ struct Lane {
     scanning: bool,
     scan_due: Duration,
     first_scan_done: bool,
+    /// A reload removed the pipeline: it only finishes what it has claimed.
+    leaving: bool,
+}
+
+impl Lane {
+    fn new(rules: Rules) -> Self {
+        Self {
+            inbox: Inbox::new(rules),
+            disk: DiskWait::default(),
+            memory: Learned::default(),
+            scan_began: None,
+            scanning: false,
+            scan_due: Duration::ZERO,
+            first_scan_done: false,
+            leaving: false,
+        }
+    }
 }
 
 /// Where the engine is in its life.
@@ -137,19 +156,7 @@ impl State {
     /// Builds the state before anything is known. `seed` only spreads retries.
     #[must_use]
     pub fn new(rules: Vec<Rules>, limits: Limits, seed: u64) -> Self {
-        let lane = |rules: Rules| {
-            let lane = Lane {
-                inbox: Inbox::new(rules.clone()),
-                filling: true,
-                disk: DiskWait::default(),
-                memory: Learned::default(),
-                scan_began: None,
-                scanning: false,
-                scan_due: Duration::ZERO,
-                first_scan_done: false,
-            };
-            (rules.pipeline, lane)
-        };
+        let lane = |rules: Rules| (Arc::clone(&rules.pipeline), Lane::new(rules));
         Self {
             limits,
             lanes: rules.into_iter().map(lane).collect(),
@@ -175,6 +182,7 @@ impl State {
             self.schedule(now, &mut out);
         }
         self.publish(now, &mut out);
+        self.let_go(&mut out);
         self.waits.disk = self.lanes.values().any(|lane| lane.disk.is_active());
         let told = std::mem::replace(&mut self.told_waits, self.waits);
         if told.disk != self.waits.disk {
@@ -243,6 +251,13 @@ impl State {
             Event::Tick => {}
             Event::Begin => self.begin(now),
             Event::Drain => self.life = Life::Draining,
+            Event::Reload { rules, limits, then } => {
+                self.reload(rules, limits, now, out);
+                for event in then {
+                    self.handle(event, now, out);
+                }
+            }
+            Event::Hint { pipeline, .. } | Event::Looked { pipeline, .. } if self.is_leaving(&pipeline) => {}
             Event::Hint { pipeline, name } => {
                 self.inbox(&pipeline, out, |inbox, wants| inbox.hint(&name, now, wants));
             }
@@ -290,7 +305,7 @@ impl State {
         out.append(&mut wants.actions);
         let timer = |(at, name)| (at, Timer::Candidate(Arc::clone(pipeline), name));
         self.timers.extend(wants.wakes.into_iter().map(timer));
-        if !wants.looks.is_empty() && self.life == Life::Going {
+        if !wants.looks.is_empty() && self.life == Life::Going && !lane.leaving {
             out.push(Action::Look { pipeline: Arc::clone(pipeline), names: wants.looks });
         }
     }
@@ -327,11 +342,7 @@ impl State {
             lane.scan_due = asked.map_or(regular, |asked| asked.min(regular));
             self.timers.insert((lane.scan_due, Timer::Scan(Arc::clone(pipeline))));
         }
-        let all = self.lanes.values().all(|lane| lane.first_scan_done);
-        // Ready must not be told after the end was.
-        if all && self.life == Life::Going && !std::mem::replace(&mut self.told_first_scans, true) {
-            out.push(Action::Tell(Tell::FirstScanDone));
-        }
+        self.tell_first_scans(out);
     }
 
     /// Does what the times that have come ask for.
@@ -356,7 +367,7 @@ impl State {
 
     fn scan(&mut self, pipeline: Arc<str>, now: Now, out: &mut Vec<Action>) {
         let Some(lane) = self.lanes.get_mut(&pipeline) else { return };
-        if !lane.scanning && lane.scan_due <= now.monotonic {
+        if !lane.scanning && !lane.leaving && lane.scan_due <= now.monotonic {
             lane.scanning = true;
             lane.scan_began = Some(now.monotonic);
             lane.inbox.scan_begins();
@@ -391,17 +402,16 @@ impl State {
                 Some(disposition) => Action::Conclude { id, disposition },
             });
         }
-        // Claimed in company, too: half the store is used up first.
-        for (pipeline, lane) in &mut self.lanes {
-            let on_hand = self.works.startable(pipeline) + lane.inbox.claiming();
-            lane.filling = on_hand <= workers + ahead / 2 || (lane.filling && on_hand < workers + ahead);
-        }
+        // Claimed in company, too: half the store is used up before it is filled again.
+        let on_hand = |pipeline: &str, lane: &Lane| self.works.startable(pipeline) + lane.inbox.claiming();
+        let low = |(pipeline, lane): &(&Arc<str>, &Lane)| on_hand(pipeline, lane) <= workers + ahead / 2;
+        let filling: BTreeSet<_> = self.lanes.iter().filter(low).map(|(pipeline, _)| Arc::clone(pipeline)).collect();
         loop {
             let may = |pipeline: &Arc<str>, lane: &Lane| {
                 let claimed = self.works.count(pipeline) + lane.inbox.claiming();
                 let on_hand = self.works.startable(pipeline) + lane.inbox.claiming();
                 let room = if lane.disk.is_active() { claimed == 0 } else { claimed < MAX_CLAIMED };
-                let room = room && lane.filling && on_hand < workers + ahead;
+                let room = room && filling.contains(pipeline) && !lane.leaving && on_hand < workers + ahead;
                 room && lane.inbox.has_ready() && lane.disk.allows(now.monotonic)
             };
             let Some(pipeline) = next_turn(&self.lanes, self.claim_turn.as_ref(), may) else { break };

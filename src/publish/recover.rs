@@ -57,6 +57,17 @@ impl Publisher {
     /// Finishes what was begun before this process, by state; sweeps staging and work folders. Files of pipelines that are
     /// not among `pipelines` are left alone. One file's failure does not stop the others; a failing ledger does.
     pub fn recover(&self, pipelines: &[Arc<Pipeline>]) -> Result<Vec<Recovered>, PublishError> {
+        let mut told = self.resume(pipelines)?;
+        for pipeline in pipelines {
+            self.sweep_staging(pipeline)?;
+            self.sweep_retired(pipeline)?;
+            self.sweep_claimed(pipeline, &mut told)?;
+        }
+        Ok(told)
+    }
+
+    /// Does the same but for the sweeping: for pipelines that come while others are at work, maybe in the same folders.
+    pub fn resume(&self, pipelines: &[Arc<Pipeline>]) -> Result<Vec<Recovered>, PublishError> {
         let mut told = Vec::new();
         for pipeline in pipelines {
             self.sync_roots(pipeline)?;
@@ -71,11 +82,6 @@ impl Publisher {
                 Err(err) if err.must_stop() => return Err(err),
                 Err(err) => told.push(Recovered::Stuck { arrival, message: err.to_string() }),
             }
-        }
-        for pipeline in pipelines {
-            self.sweep_staging(pipeline)?;
-            self.sweep_retired(pipeline)?;
-            self.sweep_claimed(pipeline, &mut told)?;
         }
         Ok(told)
     }

@@ -83,9 +83,13 @@ impl Born {
         {
             return start;
         }
-        let pipeline = labels.strip_prefix("{pipeline=\"").and_then(|rest| rest.split('"').next());
-        pipeline.and_then(|name| self.pipelines.get(name)).unwrap_or(&self.daemon).as_seconds()
+        pipeline_of(labels).and_then(|name| self.pipelines.get(name)).unwrap_or(&self.daemon).as_seconds()
     }
+}
+
+/// Returns the pipeline a label set names. Names need no escapes, and theirs is the first label.
+fn pipeline_of(labels: &str) -> Option<&str> {
+    labels.strip_prefix("{pipeline=\"")?.split('"').next()
 }
 
 /// One family.
@@ -148,6 +152,17 @@ impl Page {
             series: BTreeMap::new(),
         });
         family.series.insert(labels(name, values), Series::Value(value.to_string()));
+    }
+
+    /// Keeps, of the series with a pipeline, those `keep` says yes to: told the pipeline and, if there is one, the rule.
+    pub(super) fn keep_pipelines(&mut self, keep: impl Fn(&str, Option<&str>) -> bool) {
+        for family in self.families.values_mut() {
+            family.series.retain(|labels, _| {
+                let rule = labels.split_once(",rule=\"").and_then(|(_, rest)| rest.split('"').next());
+                pipeline_of(labels).is_none_or(|pipeline| keep(pipeline, rule))
+            });
+        }
+        self.families.retain(|_, family| !family.series.is_empty());
     }
 
     /// Returns the text, format 0.0.4.

@@ -167,6 +167,8 @@ impl Inner {
                 daemon.reload_successful.set(f64::from(u8::from(ok)));
                 if ok {
                     daemon.reload_time.set(at.as_seconds());
+                } else {
+                    self.error("config", "reload");
                 }
             }
             Event::HttpRequest { handler, code } => {

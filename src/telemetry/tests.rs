@@ -354,6 +354,59 @@ fn a_reload_adds_pipelines_at_zero_and_keeps_what_was_counted() {
     assert_eq!(found["forebay_rows_read_total{pipeline=\"birds\"}"], 0.0);
     assert!(found.contains_key("forebay_pipeline_info{pipeline=\"birds\"}"));
     assert!(!found.contains_key("forebay_pipeline_info{pipeline=\"weather\"}"));
+    assert!(found.contains_key("forebay_files_pending{pipeline=\"weather\"}"), "it may have files in progress");
+}
+
+#[test]
+fn words_nobody_configured_make_no_series() {
+    let telemetry = fresh();
+    a_busy_day(&telemetry);
+    let before = telemetry.render();
+    let rows = RowCounts { read: 3, written: 0, rejected: 3, dropped: 0 };
+    let mut hostile = report(rows);
+    hostile.rule_violations.insert("no_such_rule\"} 1\n".to_owned(), 3);
+    finish(&telemetry, Outcome::Succeeded, Some(&hostile));
+    for pipeline in ["no_such_pipeline", "taxi\",x=\"", ""] {
+        telemetry.emit(Event::Quarantine { pipeline, files: 7 });
+        telemetry.emit(Event::Watch { pipeline, up: true, message: "no\nsuch" });
+        telemetry.emit(Event::FileRetried {
+            pipeline,
+            id: &FileId::parse("01kah5zq8v3w").unwrap(),
+            name: "../../etc\n{evil=\"1\"}",
+            reason: RetryReason::Io,
+            message: "evil",
+            attempt: 1,
+            delay: Duration::ZERO,
+        });
+    }
+    telemetry.emit(Event::Error { component: "no_such_component", kind: "no_such_kind", message: "evil" });
+    let after = telemetry.render();
+    let series = |text: &str| samples(text).into_keys().map(str::to_owned).collect::<BTreeSet<_>>();
+    assert_eq!(series(&after), series(&before));
+}
+
+#[test]
+fn a_removed_pipeline_and_a_removed_rule_leave_no_series_and_may_come_back() {
+    let telemetry = Telemetry::new(&[pipeline("taxi"), pipeline("weather")]);
+    a_busy_day(&telemetry);
+    let before = telemetry.render();
+    let rule = "forebay_rule_violations_total{pipeline=\"taxi\",rule=";
+    let rules = pipeline("taxi").rules;
+    assert!(before.contains("\"weather\"") && rules.iter().all(|name| before.contains(&format!("{rule}\"{name}\""))));
+    telemetry.set_pipelines(&[PipelineInfo { rules: rules[1..].to_vec(), ..pipeline("taxi") }]);
+    telemetry.forget_pipeline("weather");
+    telemetry.forget_pipeline("taxi");
+    for format in Format::ALL {
+        let text = telemetry.exposition().write(*format, &BTreeSet::new());
+        assert!(!text.contains("weather"), "{text}");
+        assert!(!text.contains(&format!("{rule}\"{}\"", rules[0])), "{text}");
+        assert!(rules[1..].iter().all(|name| text.contains(&format!("{rule}\"{name}\""))), "{text}");
+    }
+    finish(&telemetry, Outcome::Empty, None);
+    telemetry.set_pipelines(&[pipeline("taxi"), pipeline("weather")]);
+    let again = telemetry.render();
+    let series = [&before, &again].map(|text| samples(text).into_keys().filter(|of| of.contains("weather")).count());
+    assert!(series[0] == series[1] && series[0] > 50, "{series:?}");
 }
 
 /// Values that differ from machine to machine become `*`.

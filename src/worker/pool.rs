@@ -38,23 +38,24 @@ pub struct Crash<'a> {
 /// Runs jobs in child processes.
 pub struct Pool {
     command: WorkerCommand,
-    config: Config,
     clock: Arc<dyn Clock>,
     observe: Box<dyn Fn(&Crash<'_>) + Send + Sync>,
     workers: Mutex<Workers>,
 }
 
-#[derive(Default)]
 struct Workers {
     idle: Vec<Worker>,
     /// Process ids by number; `None` is a number that is free.
     numbers: Vec<Option<u32>>,
+    /// The configuration in force: workers that know another one are not kept.
+    config: Arc<Config>,
     told_unconfined: bool,
 }
 
 /// A worker and the number it is known by.
 struct Worker {
     number: usize,
+    config: Arc<Config>,
     process: Process,
 }
 
@@ -63,11 +64,12 @@ impl Pool {
     #[must_use]
     pub fn new(
         command: WorkerCommand,
-        config: Config,
+        config: Arc<Config>,
         clock: Arc<dyn Clock>,
         observe: Box<dyn Fn(&Crash<'_>) + Send + Sync>,
     ) -> Self {
-        Self { command, config, clock, observe, workers: Mutex::default() }
+        let workers = Workers { idle: Vec::new(), numbers: Vec::new(), config, told_unconfined: false };
+        Self { command, clock, observe, workers: Mutex::new(workers) }
     }
 
     /// Starts a worker for each file that is processed at once, so that the first files need not wait for them.
@@ -76,24 +78,25 @@ impl Pool {
     ///
     /// None can be started: no file ever will be processed.
     pub fn warm_up(&self) -> Result<(), String> {
-        for _ in 0..self.config.workers {
-            let worker = self.start().map_err(|death| death.message)?;
-            self.workers().idle.push(worker);
-        }
-        Ok(())
+        let config = Arc::clone(&self.workers().config);
+        (0..config.workers).try_for_each(|_| self.prepare(&config))
     }
 
     fn workers(&self) -> MutexGuard<'_, Workers> {
         self.workers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn take(&self) -> Result<Worker, Death> {
-        let idle = self.workers().idle.pop();
-        idle.map_or_else(|| self.start(), Ok)
+    fn take(&self, config: &Arc<Config>) -> Result<Worker, Death> {
+        let idle = {
+            let idle = &mut self.workers().idle;
+            let knows = idle.iter().rposition(|worker| Arc::ptr_eq(&worker.config, config));
+            knows.map(|at| idle.swap_remove(at))
+        };
+        idle.map_or_else(|| self.start(config), Ok)
     }
 
-    fn start(&self) -> Result<Worker, Death> {
-        let (process, unconfined) = Process::start(&self.command, &self.config)?;
+    fn start(&self, config: &Arc<Config>) -> Result<Worker, Death> {
+        let (process, unconfined) = Process::start(&self.command, config)?;
         let mut workers = self.workers();
         if let Some(why) = unconfined.filter(|_| !std::mem::replace(&mut workers.told_unconfined, true)) {
             tracing::warn!(why, "workers keep rights that no job needs");
@@ -106,7 +109,7 @@ impl Pool {
             None => workers.numbers.push(id),
         }
         drop(workers);
-        Ok(Worker { number, process })
+        Ok(Worker { number, config: Arc::clone(config), process })
     }
 
     fn retire(&self, worker: Worker) {
@@ -121,10 +124,13 @@ impl Pool {
     fn keep(&self, worker: Worker, ended: &Ended) {
         // After an I/O error too: its rights name folders as they were when it started.
         let io = matches!(ended.result, Err(JobError::Retry { .. }));
-        if io || ended.resident > KEPT_BYTES {
-            self.retire(worker);
+        let mut workers = self.workers();
+        let wanted = Arc::ptr_eq(&worker.config, &workers.config) && workers.idle.len() < workers.config.workers;
+        if wanted && !io && ended.resident <= KEPT_BYTES {
+            workers.idle.push(worker);
         } else {
-            self.workers().idle.push(worker);
+            drop(workers);
+            self.retire(worker);
         }
     }
 
@@ -136,17 +142,18 @@ impl Pool {
 impl Runner for Pool {
     fn run(
         &self,
+        config: &Arc<Config>,
         _pipeline: &Pipeline,
         job: &Job,
         stop: &CancellationToken,
         progress: &(dyn Fn(Progress) + Sync),
     ) -> Result<JobReport, JobError> {
-        let mut worker = self.take().map_err(|death| {
+        let mut worker = self.take(config).map_err(|death| {
             self.crashed(&death, None);
             JobError::Retry { reason: RetryReason::Io, message: format!("no worker: {}", death.message) }
         })?;
         let kills = out_of_memory_kills();
-        match worker.process.run(job, stop, progress, &*self.clock, self.config.stall_timeout) {
+        match worker.process.run(job, stop, progress, &*self.clock, config.stall_timeout) {
             Ok(ended) => {
                 if ended.panicked {
                     let message = ended.result.as_ref().err().map(ToString::to_string).unwrap_or_default();
@@ -163,6 +170,23 @@ impl Runner for Pool {
                 self.crashed(&death, Some(job));
                 Err(attempt_lost(&death))
             }
+        }
+    }
+
+    fn prepare(&self, config: &Arc<Config>) -> Result<(), String> {
+        let worker = self.start(config).map_err(|death| death.message)?;
+        self.workers().idle.push(worker);
+        Ok(())
+    }
+
+    fn adopt(&self, config: &Arc<Config>) {
+        let others: Vec<Worker> = {
+            let mut workers = self.workers();
+            workers.config = Arc::clone(config);
+            workers.idle.extract_if(.., |worker| !Arc::ptr_eq(&worker.config, config)).collect()
+        };
+        for worker in others {
+            self.retire(worker);
         }
     }
 

@@ -25,6 +25,8 @@ enum Step {
     Wait { millis: u64 },
     /// The last event is told again.
     Again,
+    /// The configuration is another one: with these pipelines, and with another meaning.
+    Reload { present: [bool; 3], meaning: u8 },
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -45,6 +47,7 @@ fn step() -> impl Strategy<Value = Step> {
         8 => (any::<usize>(), fate).prop_map(|(which, fate)| Step::End { which, fate }),
         3 => prop_oneof![0_u64..50, 1_900_u64..2_100, 0_u64..40_000].prop_map(|millis| Step::Wait { millis }),
         1 => Just(Step::Again),
+        1 => (any::<[bool; 3]>(), 0_u8..3).prop_map(|(present, meaning)| Step::Reload { present, meaning }),
     ]
 }
 
@@ -77,6 +80,10 @@ fn play(world: &mut World, pipelines: usize, steps: Vec<Step>) {
                     world.apply(event);
                 }
             }
+            Step::Reload { present, meaning } => {
+                let present = (0..pipelines).filter(|number| present[*number]);
+                world.reload(present, &format!("meaning {meaning}"));
+            }
         }
     }
 }
@@ -93,6 +100,8 @@ proptest! {
     ) {
         let mut world = World::with_memory(pipelines, workers, keep, memory);
         play(&mut world, pipelines, steps);
+        // A pipeline that was removed leaves its inbox alone: bring them all back.
+        world.reload(0..pipelines, "as it ends");
         world.settle_down();
         // One more round of scans forgets what was taken away.
         for _ in 0..2 {

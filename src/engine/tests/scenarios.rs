@@ -388,3 +388,100 @@ fn files_wait_for_memory_in_their_turn_but_one_is_always_worked_on() {
     world.settle_down();
     assert_eq!((world.done.len(), world.state.reserved_memory()), (2, 0));
 }
+
+/// Two pipelines whose inboxes are known.
+fn two_pipelines() -> World {
+    let mut world = World::new(2, 2, false);
+    world.apply(Event::Begin);
+    finish_effects(&mut world);
+    world
+}
+
+#[test]
+fn a_removed_pipeline_finishes_what_it_has_and_leaves_its_inbox_alone() {
+    let mut world = two_pipelines();
+    started(&mut world, "a.csv");
+    world.drop_file(pipeline(0), name("b.csv"));
+    hint(&mut world, "b.csv");
+    world.reload([1], "as it began");
+    assert!(world.state.pipelines().any(|known| *known == pipeline(0)), "it still has a file in progress");
+    assert_eq!(world.state.backlog("p0").in_flight, 1);
+    world.advance(secs(100));
+    hint(&mut world, "b.csv");
+    world.apply(Event::Rescan { pipeline: pipeline(0) });
+    finish_effects(&mut world);
+    assert_eq!(world.done.len(), 1, "only the file in progress is done");
+    assert_eq!(world.tells.last(), Some(&Tell::Gone { pipeline: pipeline(0) }));
+    assert!(world.disk.contains_key(&(pipeline(0), name("b.csv"))));
+    assert!(!world.state.pipelines().any(|known| *known == pipeline(0)));
+    world.reload([0, 1], "as it began");
+    world.settle_down();
+    assert_eq!(world.done.len(), 2, "back in the configuration it goes on");
+}
+
+#[test]
+fn a_reload_touches_no_pipeline_that_has_not_changed() {
+    let mut world = two_pipelines();
+    world.drop_file(pipeline(0), name("a.csv"));
+    hint(&mut world, "a.csv");
+    finish_effects(&mut world);
+    world.reload([0, 1], "as it began");
+    assert!(world.effects.is_empty(), "{:?}", world.effects);
+    world.reload([0, 1], "another");
+    let scans = world.effects.iter().filter(|effect| matches!(effect, Action::Scan { .. })).count();
+    let looks = world.effects.iter().filter(|effect| matches!(effect, Action::Look { .. })).count();
+    assert_eq!((scans, looks), (2, 1), "{:?}", world.effects);
+    assert_eq!(world.state.backlog("p0").pending, 1, "it still waits");
+}
+
+#[test]
+fn however_often_the_configuration_changes_files_settle() {
+    let mut world = world();
+    world.drop_file(pipeline(0), name("a.csv"));
+    hint(&mut world, "a.csv");
+    for round in 0..30 {
+        finish_effects(&mut world);
+        world.advance(Duration::from_millis(100));
+        world.reload([0], &format!("round {round}"));
+    }
+    finish_effects(&mut world);
+    assert_eq!(world.done.len(), 1);
+}
+
+#[test]
+fn what_a_scan_of_before_a_reload_saw_counts_for_nothing() {
+    let mut world = World::new(1, 2, false);
+    world.apply(Event::Begin);
+    let taken = world.clock;
+    world.reload([0], "another");
+    world.clock += secs(1);
+    world.apply(Event::Scanned { pipeline: pipeline(0), taken, seen: Vec::new() });
+    assert!(!world.tells.contains(&Tell::FirstScanDone), "the scan of the new configuration is still to come");
+    finish_effects(&mut world);
+    assert!(world.tells.contains(&Tell::FirstScanDone));
+}
+
+#[test]
+fn removing_the_last_inbox_that_was_not_scanned_makes_the_daemon_ready() {
+    let mut world = World::new(2, 2, false);
+    world.apply(Event::Begin);
+    world.carry_out(0, Fate::Good);
+    world.reload([0], "as it began");
+    assert!(world.tells.contains(&Tell::FirstScanDone));
+}
+
+#[test]
+fn a_claim_that_ends_after_its_pipeline_is_gone_is_finished_all_the_same() {
+    let mut world = world();
+    world.drop_file(pipeline(0), name("a.csv"));
+    hint(&mut world, "a.csv");
+    world.carry_out(0, Fate::Good);
+    world.advance(secs(3));
+    world.carry_out(0, Fate::Good);
+    let Some(Action::Claim { stamp, .. }) = world.effects.first().cloned() else { panic!("{:?}", world.effects) };
+    world.reload([], "as it began");
+    assert!(world.gone.is_empty(), "a claim is under way");
+    world.carry_out(0, Fate::Good);
+    assert_eq!(world.gone.len(), 1);
+    assert!(world.disk.values().any(|left| *left == stamp), "it lies where it was");
+}

@@ -41,6 +41,9 @@ pub(super) struct World {
     pub(super) started: Vec<(Arc<str>, Name)>,
     pub(super) keep: bool,
     pub(super) last: Option<Event>,
+    /// The pipelines of the configuration, and those that the engine has let go.
+    pub(super) present: BTreeSet<Arc<str>>,
+    pub(super) gone: BTreeSet<Arc<str>>,
     scanning: BTreeSet<Arc<str>>,
     workers: usize,
     memory: Option<u64>,
@@ -49,6 +52,16 @@ pub(super) struct World {
 
 pub(super) fn name(text: &str) -> Name {
     OsStr::new(text).into()
+}
+
+fn rules(pipeline: &Arc<str>, keep: bool, meaning: &str) -> Rules {
+    Rules {
+        pipeline: Arc::clone(pipeline),
+        settle: Duration::from_secs(2),
+        scan_interval: Duration::from_secs(30),
+        keep,
+        meaning: meaning.into(),
+    }
 }
 
 pub(super) fn pipeline(number: usize) -> Arc<str> {
@@ -61,12 +74,8 @@ impl World {
     }
 
     pub(super) fn with_memory(pipelines: usize, workers: usize, keep: bool, memory: Option<u64>) -> Self {
-        let rules = (0..pipelines).map(|number| Rules {
-            pipeline: pipeline(number),
-            settle: Duration::from_secs(2),
-            scan_interval: Duration::from_secs(30),
-            keep,
-        });
+        let present: BTreeSet<Arc<str>> = (0..pipelines).map(pipeline).collect();
+        let rules = present.iter().map(|pipeline| rules(pipeline, keep, "as it began"));
         let limits = Limits { workers, ahead: AHEAD, memory, retry: RetryPolicy::default() };
         Self {
             state: State::new(rules.collect(), limits, 7),
@@ -82,6 +91,8 @@ impl World {
             started: Vec::new(),
             keep,
             last: None,
+            present,
+            gone: BTreeSet::new(),
             scanning: BTreeSet::new(),
             workers,
             memory,
@@ -97,6 +108,12 @@ impl World {
         for action in self.state.apply(event, now) {
             self.check(&action);
             if let Action::Tell(tell) = action {
+                if let Tell::Gone { pipeline } = &tell {
+                    assert!(!self.present.contains(pipeline), "let go of a pipeline that is there");
+                    let left = self.claimed.values().any(|(of, ..)| of == pipeline);
+                    assert!(!left, "let go of a pipeline with files in progress");
+                    self.gone.insert(Arc::clone(pipeline));
+                }
                 self.tells.push(tell);
             } else {
                 self.effects.push(action);
@@ -121,6 +138,9 @@ impl World {
             Action::Claim { pipeline, name, .. } => {
                 let same = |effect: &Action| matches!(effect, Action::Claim { pipeline: p, name: n, .. } if p == pipeline && n == name);
                 assert!(!self.effects.iter().any(same), "claimed twice at the same time");
+                let in_place = |(of, taken, ..): &(Arc<str>, Name, FileStamp, bool)| of == pipeline && taken == name;
+                assert!(!self.keep || !self.claimed.values().any(in_place), "claimed while it is processed in place");
+                assert!(self.present.contains(pipeline), "claimed for a pipeline that is gone");
                 self.claims.push((Arc::clone(pipeline), Arc::clone(name)));
             }
             Action::Scan { pipeline } => {
@@ -134,6 +154,19 @@ impl World {
             }
             Action::Look { .. } | Action::Tell(_) => {}
         }
+    }
+
+    /// Reloads: these pipelines, with this meaning. Of those that come anew the ledger tells what was kept.
+    pub(super) fn reload(&mut self, present: impl IntoIterator<Item = usize>, meaning: &str) {
+        self.present = present.into_iter().map(pipeline).collect();
+        self.scanning.clear();
+        let rules = self.present.iter().map(|pipeline| rules(pipeline, self.keep, meaning)).collect();
+        let limits = Limits { workers: self.workers, ahead: AHEAD, memory: self.memory, retry: RetryPolicy::default() };
+        let anew: Vec<_> = self.gone.intersection(&self.present).cloned().collect();
+        self.gone.retain(|pipeline| !anew.contains(pipeline));
+        let kept = self.done.iter().filter(|(pipeline, ..)| self.keep && anew.contains(pipeline)).cloned();
+        let then = kept.map(|(pipeline, name, stamp)| Event::Kept { pipeline, name, stamp }).collect();
+        self.apply(Event::Reload { rules, limits, then });
     }
 
     pub(super) fn drop_file(&mut self, pipeline: Arc<str>, name: Name) {
@@ -158,6 +191,11 @@ impl World {
         let action = self.effects.remove(index);
         let taken = self.clock;
         let event = match action {
+            // As the daemon does it: nobody looks into the inbox of a pipeline that is gone.
+            Action::Look { pipeline, .. } | Action::Scan { pipeline } if !self.present.contains(&pipeline) => return,
+            Action::Claim { pipeline, name, .. } if !self.present.contains(&pipeline) => {
+                Event::ClaimDone { pipeline, name, result: ClaimResult::Vanished }
+            }
             Action::Look { pipeline, names } => {
                 let seen = names.into_iter().map(|name| (Arc::clone(&name), self.sighting(&pipeline, &name))).collect();
                 Event::Looked { pipeline, taken, seen }

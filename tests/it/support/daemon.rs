@@ -55,8 +55,9 @@ impl Daemon {
         Self::launch(project, project.cli().arg("run").args(["--log-format", "json"]).args(args).into_command())
     }
 
+    /// Starts the daemon of a project by this command, and waits only until it listens.
     #[track_caller]
-    fn launch(project: &Project, mut command: Command) -> Self {
+    pub(crate) fn launch(project: &Project, mut command: Command) -> Self {
         let number = (1..1000).find(|number| !project.path(format!("daemon-{number}.log")).exists()).unwrap();
         let log = project.path(format!("daemon-{number}.log"));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(&log).unwrap());
@@ -106,6 +107,17 @@ impl Daemon {
     /// Asks for a path, and may find nobody there.
     pub(crate) fn try_get(&self, path: &str) -> Result<Answer, ureq::Error> {
         self.ask(path, &[])
+    }
+
+    /// Posts nothing to a path, with these headers.
+    #[track_caller]
+    pub(crate) fn post(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
+        let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+        let request = agent.post(format!("http://{}{path}", self.address()));
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        let mut answer = request.send_empty().unwrap_or_else(|error| panic!("POST {path}: {error}\n{}", self.log()));
+        let body = answer.body_mut().read_to_string().unwrap();
+        Answer { code: answer.status().as_u16(), content_type: String::new(), body }
     }
 
     fn ask(&self, path: &str, headers: &[(&str, &str)]) -> Result<Answer, ureq::Error> {
