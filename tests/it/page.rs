@@ -55,7 +55,8 @@ fn rides(rows: u32, bad: u32) -> String {
 fn site() -> (Project, Daemon) {
     let project = Project::with_config(CONFIG);
     let daemon = project.start();
-    let fail = rides(300_000, 1_000_000);
+    // Long enough that it cannot be done between two looks at it.
+    let fail = rides(1_500_000, 10_000_000);
     project.drop_file("rides", "kills_its_worker.csv", &fail);
     wait_for("the file that kills its worker to be given up", || {
         let scrape = daemon.scrape();
@@ -283,6 +284,7 @@ fn everybody_can_read_it_on_any_screen() {
         }
     }
     tab.go(&url(&daemon, "/"));
+    tab.wait_text("orders failing; air_quality late");
     let spoken = tab.spoken();
     for (role, name) in [
         ("heading", "orders failing; air_quality late"),
