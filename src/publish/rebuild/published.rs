@@ -31,6 +31,9 @@ impl Gatherer<'_, '_> {
     }
 
     fn one_published(&mut self, dir: &Path, manifest: &Manifest, hash: String) -> Result<(), PublishError> {
+        if self.is_in(&manifest.id, dir) {
+            return Ok(());
+        }
         let content = (manifest.pipeline.clone(), manifest.input.blake3.clone());
         if let Some(first) = self.contents.get(&content) {
             let why = format!("the same content is published as {first}: the ledger can know only one of them");
