@@ -91,7 +91,7 @@ impl Gatherer<'_, '_> {
         Ok((self.take)(row, &story)?)
     }
 
-    /// Whether a file of this id is in already; if so, this one is left out. Somebody who mends a file leaves copies beside it.
+    /// Whether a file of this id is in already; if so, this one is left out: whoever mends a file leaves copies beside it.
     fn is_in(&mut self, id: &FileId, path: &Path) -> bool {
         let is_in = self.ids.contains(id);
         if is_in {
