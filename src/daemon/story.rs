@@ -40,7 +40,8 @@ pub(super) fn read(reader: &LedgerReader, id: &FileId) -> Result<Option<Story>, 
     let turns = reader.story(id)?.into_iter().map(|line| Turn { at: line.at, what: line.what, message: line.message });
     let explanation: Explanation =
         row.explanation.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
-    let manifest = row.final_dir.as_deref().map(Manifest::read);
+    // What a replay replaced is withdrawn: there is nothing to be read, and that is as it should be.
+    let manifest = row.final_dir.as_deref().filter(|_| row.replaced_by.is_none()).map(Manifest::read);
     let (manifest, unreadable) = match manifest {
         Some(Ok(manifest)) => (Some(manifest), None),
         Some(Err(error)) => (None, Some(error.to_string())),
@@ -58,7 +59,7 @@ pub(super) fn read(reader: &LedgerReader, id: &FileId) -> Result<Option<Story>, 
     });
     let story = Story {
         hint: explanation.hint,
-        what_next: explanation.what_next,
+        what_next: row.replaced_by.as_ref().map_or(explanation.what_next, |replay| vec![withdrawn(replay)]),
         last_error: row.last_error.clone().filter(|error| *error != row.message),
         duplicate_of: row.duplicate_of.clone(),
         started_at: row.started_at,
@@ -81,6 +82,10 @@ fn with_rejects(mut story: Story, rejects: BTreeMap<RejectReason, u64>) -> Story
     story
 }
 
+fn withdrawn(replay: &FileId) -> String {
+    format!("Nothing: a replay took the place of its result, and `forebay explain {replay}` tells of that one.")
+}
+
 fn facts(row: &FileRow, manifest: Option<&Manifest>) -> Vec<(&'static str, String)> {
     let shown = |path: &Option<PathBuf>| path.as_ref().map(|path| display_name(path.as_os_str()));
     let of = |get: fn(&Manifest) -> String| manifest.map(get);
@@ -90,6 +95,8 @@ fn facts(row: &FileRow, manifest: Option<&Manifest>) -> Vec<(&'static str, Strin
         ("compression", of(|manifest| manifest.input.compression.clone())),
         ("blank lines", of(|manifest| manifest.blank_lines.to_string())),
         ("attempts", Some(row.starts.to_string())),
+        ("replaces", row.replaces.as_ref().map(ToString::to_string)),
+        ("replaced by", row.replaced_by.as_ref().map(ToString::to_string)),
         ("output", shown(&row.final_dir)),
         ("original", shown(&row.resting).or_else(|| shown(&Some(row.input_path.clone())))),
         ("trace id", row.trace_id.clone()),

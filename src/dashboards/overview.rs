@@ -31,7 +31,8 @@ pub(super) fn dashboard(runbooks: &str) -> Dashboard {
 }
 
 fn now() -> Vec<Panel> {
-    let up = series(UP);
+    // All jobs are all that Prometheus has: those count that were forebay in the time shown.
+    let up = format!("{} and on (job) last_over_time({}[$__range])", series(UP), of(Name::BuildInfo));
     let known = format!("{} or {}", of(Name::LastSuccess), series(record::FIRST_SEEN));
     let promised = format!("({} > 0)", series(record::FRESHNESS));
     let late = format!("sum(time() - ({known}) > bool on (job, instance, pipeline) {promised})");

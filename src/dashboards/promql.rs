@@ -109,8 +109,10 @@ pub(super) fn series(name: &str) -> String {
 }
 
 /// Returns the selector of the alerts in these states that concern what is chosen; of those that belong to no pipeline, too.
+/// By their names: all jobs are all that Prometheus has, not only those that are forebay.
 pub(super) fn alerts(states: &str) -> String {
-    format!("ALERTS{}", matchers(false, &format!("pipeline=~\"$pipeline|\", alertstate=~\"{states}\"")))
+    let ours = "alertname=~\"Forebay.+\"";
+    format!("ALERTS{}", matchers(false, &format!("{ours}, pipeline=~\"$pipeline|\", alertstate=~\"{states}\"")))
 }
 
 /// Returns how fast a counter grows.

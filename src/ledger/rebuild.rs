@@ -101,7 +101,8 @@ fn take_place(disk: &Disk, dir: &Path) -> Result<Option<PathBuf>, LedgerError> {
         }
     }
     let mut old = None;
-    for suffix in ["-wal", "-shm", ""] {
+    // A journal that stayed would be played back into the new ledger.
+    for suffix in ["-journal", "-wal", "-shm", ""] {
         let from = dir.join(format!("{DATABASE}{suffix}"));
         if disk.stat(&from)?.is_some() {
             let to = dir.join(format!("{aside}{suffix}"));

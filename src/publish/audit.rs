@@ -124,6 +124,10 @@ impl Audit<'_> {
                 continue;
             }
             let day = pipeline.output.join(day);
+            // Somebody's archive of a day, say.
+            if self.storage.stat(&day)?.is_none_or(|entry| entry.kind == EntryKind::File) {
+                continue;
+            }
             for name in self.storage.list(&day)? {
                 let dir = day.join(&name);
                 if self.storage.stat(&dir)?.is_none_or(|entry| entry.kind != EntryKind::Directory) {

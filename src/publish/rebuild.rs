@@ -4,7 +4,7 @@
 //! in: the daemon gives those in the work folders back to their inboxes at its start. What cannot be had back: attempts that
 //! failed, their messages and times; results that replays replaced; files that ended without leaving anything.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
@@ -52,6 +52,7 @@ pub fn gather(
             now: clock.now(),
             originals: originals(storage, pipeline)?,
             contents: HashMap::new(),
+            ids: BTreeSet::new(),
             take: &mut *take,
             found: &mut found,
         };
@@ -70,6 +71,8 @@ struct Gatherer<'a, 'b> {
     originals: BTreeMap<FileId, PathBuf>,
     /// Who has published which content.
     contents: HashMap<(String, String), FileId>,
+    /// What is put in already.
+    ids: BTreeSet<FileId>,
     take: &'a mut Take<'b>,
     found: &'a mut Gathered,
 }
@@ -84,7 +87,17 @@ impl Gatherer<'_, '_> {
             story.push(line(at, outcome.as_str(), row.message.clone()));
         }
         story.push(line(self.now, "rebuilt", format!("the ledger was made anew; this is known from {from}")));
+        self.ids.insert(row.id.clone());
         Ok((self.take)(row, &story)?)
+    }
+
+    /// Whether a file of this id is in already; if so, this one is left out: whoever mends a file leaves copies beside it.
+    fn is_in(&mut self, id: &FileId, path: &Path) -> bool {
+        let is_in = self.ids.contains(id);
+        if is_in {
+            self.leave(path, format!("the ledger has a file {id} already"));
+        }
+        is_in
     }
 
     fn leave(&mut self, path: &Path, why: impl Into<String>) {

@@ -137,7 +137,7 @@ impl Publisher {
 
     /// Takes the directory that a replay replaces out of sight, if it is not yet.
     pub(super) fn retire_replaced(&self, row: &FileRow) -> Result<(), PublishError> {
-        let Some(old) = self.replaced_by(row)? else { return Ok(()) };
+        let Some(old) = self.predecessor(row)? else { return Ok(()) };
         if self.storage.stat(&old.visible)?.is_some() {
             self.storage.make_dirs(old.aside.parent().unwrap_or(&old.aside))?;
             return Ok(self.storage.rename_noreplace(&old.visible, &old.aside)?);
@@ -153,7 +153,7 @@ impl Publisher {
 
     /// Puts the directory back that a replay was to replace: the replay comes to nothing.
     pub(super) fn restore_replaced(&self, row: &FileRow) -> Result<(), PublishError> {
-        let Some(old) = self.replaced_by(row)? else { return Ok(()) };
+        let Some(old) = self.predecessor(row)? else { return Ok(()) };
         if self.storage.stat(&old.aside)?.is_some() {
             self.storage.make_dirs(old.visible.parent().unwrap_or(&old.visible))?;
             self.storage.rename_noreplace(&old.aside, &old.visible)?;
@@ -163,13 +163,13 @@ impl Publisher {
 
     /// Removes what is left of a replay that is published: the marker that asked for it, and what it replaced.
     pub(super) fn forget_replaced(&self, pipeline: &Pipeline, row: &FileRow) -> Result<(), PublishError> {
-        let (Some(id), Some(old)) = (&row.replaces, self.replaced_by(row)?) else { return Ok(()) };
+        let (Some(id), Some(old)) = (&row.replaces, self.predecessor(row)?) else { return Ok(()) };
         self.storage.remove_tree(&old.aside)?;
         self.storage.remove_file(&names::replay_marker(pipeline, id))?;
         Ok(())
     }
 
-    fn replaced_by(&self, row: &FileRow) -> Result<Option<Replaced>, PublishError> {
+    fn predecessor(&self, row: &FileRow) -> Result<Option<Replaced>, PublishError> {
         let Some(id) = &row.replaces else { return Ok(None) };
         let old = self.ledger.get(id)?;
         let Some(visible) = old.final_dir else { return Ok(None) };

@@ -7,6 +7,7 @@ use super::{Gatherer, MANIFEST, Manifest, PublishError, claimed_root, gate, name
 use crate::config::OnSuccess;
 use crate::job::{FileId, FileStamp, Outcome, display_name};
 use crate::ledger::{Disposal, FileRow, FileState};
+use crate::storage::EntryKind;
 
 impl Gatherer<'_, '_> {
     pub(super) fn published(&mut self) -> Result<(), PublishError> {
@@ -31,6 +32,9 @@ impl Gatherer<'_, '_> {
     }
 
     fn one_published(&mut self, dir: &Path, manifest: &Manifest, hash: String) -> Result<(), PublishError> {
+        if self.is_in(&manifest.id, dir) {
+            return Ok(());
+        }
         let content = (manifest.pipeline.clone(), manifest.input.blake3.clone());
         if let Some(first) = self.contents.get(&content) {
             let why = format!("the same content is published as {first}: the ledger can know only one of them");
@@ -108,6 +112,10 @@ impl Gatherer<'_, '_> {
         let output = &self.pipeline.output;
         for day in self.storage.list(output)? {
             if !day.to_str().is_some_and(|day| day.starts_with(names::DAY)) {
+                continue;
+            }
+            // Somebody's archive of a day, say.
+            if self.storage.stat(&output.join(&day))?.is_none_or(|entry| entry.kind == EntryKind::File) {
                 continue;
             }
             for name in self.storage.list(&output.join(&day))? {

@@ -59,6 +59,9 @@ impl Gatherer<'_, '_> {
             self.leave(path, "it is no regular file");
             return Ok(());
         };
+        if self.is_in(id, path) {
+            return Ok(());
+        }
         let beside = names::beside(path, ERROR_SUFFIX);
         let text = match self.storage.stat(&beside)? {
             Some(_) => self.storage.read(&beside)?,

@@ -58,8 +58,8 @@ pub(super) const COMPONENTS: [Label; 2] = [
 /// Handlers of the HTTP server, and the status codes each may answer with.
 pub const HANDLER_CODES: &[(&str, &[&str])] = &[
     ("index", &["200", "405"]),
-    ("list", &["200", "400", "405", "503"]),
-    ("story", &["200", "404", "405", "503"]),
+    ("list", &["200", "400", "405", "500", "503"]),
+    ("story", &["200", "404", "405", "500", "503"]),
     ("static", &["200", "405"]),
     ("metrics", &["200", "405", "500", "503"]),
     ("healthy", &["200", "405", "503"]),
