@@ -15,6 +15,9 @@ use super::together::{Company, Together};
 use super::{Entry, Operation, Storage, StorageError, entry_of};
 use crate::planted::{self, Bug};
 
+/// Bytes of a file whose sync takes so long that nobody should wait for it.
+const LONG: u64 = 1 << 20;
+
 /// The local disk.
 #[derive(Debug, Default)]
 pub struct Disk {
@@ -106,6 +109,8 @@ impl Storage for Disk {
             .custom_flags(nofollow())
             .open(path)
             .map_err(|err| StorageError::new(Operation::Sync, path, err))?;
+        let bytes = file.metadata().map_err(|err| StorageError::new(Operation::Sync, path, err))?.len();
+        let _aside = (bytes > LONG).then(|| self.together.step_aside());
         rustix::fs::fsync(&file).map_err(|errno| StorageError::new(Operation::Sync, path, errno))
     }
 

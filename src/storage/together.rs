@@ -28,7 +28,7 @@ struct Syncs {
     dirs: BTreeMap<Dir, Queue>,
     /// Threads on the durable path.
     company: usize,
-    /// Those of them who wait for a sync.
+    /// Those of them who wait for a sync, or need not be waited for.
     waiting: usize,
 }
 
@@ -66,6 +66,16 @@ impl Drop for Company<'_> {
     }
 }
 
+/// Somebody on the path does something long, until this is dropped.
+#[derive(Debug)]
+pub(super) struct Away<'a>(&'a Together);
+
+impl Drop for Away<'_> {
+    fn drop(&mut self) {
+        self.0.syncs().waiting -= 1;
+    }
+}
+
 impl Together {
     pub(super) const fn new() -> Self {
         Self { state: Mutex::new(Syncs { dirs: BTreeMap::new(), company: 0, waiting: 0 }), all: Condvar::new() }
@@ -75,6 +85,14 @@ impl Together {
     pub(super) fn join(&self) -> Company<'_> {
         self.syncs().company += 1;
         Company(Some(self))
+    }
+
+    /// Tells that nobody need wait for the caller, who is on the path.
+    pub(super) fn step_aside(&self) -> Away<'_> {
+        let mut syncs = self.syncs();
+        syncs.waiting += 1;
+        self.look_whether_all_wait(&syncs);
+        Away(self)
     }
 
     /// Returns what a sync of `dir` said that began after this call did: by `sync`, or by somebody else's.
@@ -263,6 +281,12 @@ mod tests {
         let began = SystemClock.monotonic();
         sync().unwrap();
         assert!(SystemClock.monotonic().saturating_sub(began) >= PATIENCE, "nobody knows that he does not come");
+        // He is busy with something long, and says so.
+        let aside = together.step_aside();
+        let began = SystemClock.monotonic();
+        sync().unwrap();
+        assert!(SystemClock.monotonic().saturating_sub(began) < PATIENCE, "nobody waits for him");
+        drop(aside);
         // He has left.
         drop(other);
         sync().unwrap();
