@@ -64,6 +64,8 @@ fn sync_log() {
 struct Log {
     /// Folders with an entry that is not synced yet, and what was done to them.
     owed: BTreeMap<String, String>,
+    /// The same for folders made in staging that hold nothing yet: if nothing comes of them, nobody misses them.
+    scratch: BTreeMap<String, String>,
     /// Files in staging with bytes that are not synced yet.
     unsynced: BTreeSet<String>,
     /// The turns of files, in order.
@@ -95,6 +97,7 @@ impl Log {
         match (call.name.as_str(), paths.as_slice()) {
             ("write" | "pwrite64", [path, ..]) if path.contains("/.forebay/staging/") => {
                 self.written += usize::from(self.unsynced.insert((*path).to_owned()));
+                self.owed.append(&mut self.scratch);
             }
             ("fsync" | "fdatasync", [path, ..]) => self.synced(path),
             ("mkdir", [path]) => self.owe(Path::new(path).parent().unwrap().to_str().unwrap(), call),
@@ -109,11 +112,17 @@ impl Log {
 
     fn owe(&mut self, folder: &str, call: &Call) {
         self.folders += 1;
-        self.owed.insert(folder.to_owned(), format!("{}({}", call.name, call.rest));
+        let debts = if folder.ends_with("/.forebay/staging") && call.name.starts_with("mkdir") {
+            &mut self.scratch
+        } else {
+            &mut self.owed
+        };
+        debts.insert(folder.to_owned(), format!("{}({}", call.name, call.rest));
     }
 
     fn synced(&mut self, path: &str) {
         self.owed.remove(path);
+        self.scratch.remove(path);
         if path.contains("/.forebay/staging/") {
             self.unsynced.remove(path);
             self.turns.push(Turn::Synced);
