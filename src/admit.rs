@@ -1,6 +1,6 @@
 //! Taking a file in: looking at it without being fooled, and making it ours.
 //!
-//! A claim is an intent in the ledger first and a rename into the work folder of its id second, so that after a crash the
+//! A claim is an intent in the ledger first and a rename into the work folder, under its id, second, so that after a crash the
 //! ledger knows where to look. Nothing here reads a file's content but [`fingerprint`], and nothing but a regular file is
 //! ever opened.
 
@@ -18,8 +18,8 @@ use crate::storage::{EntryKind, Operation, StorageError, entry_of};
 
 mod claim;
 
-pub(crate) use claim::same_file;
 pub use claim::{PutBack, claim, claimed_root, put_back};
+pub(crate) use claim::{claimed_path, same_file};
 
 /// A settled file in an inbox.
 #[derive(Debug, Clone, PartialEq, Eq)]

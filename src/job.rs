@@ -3,6 +3,7 @@
 //! Only data lives here: no I/O, no clock, nothing of ours imported. Each closed set is one enum with one spelling, which
 //! is the word used in code, config, metric label, ledger row, manifest and log line.
 
+mod kept;
 mod name;
 mod sets;
 
@@ -12,6 +13,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+pub use kept::{SUFFIX_MAX, kept_name, split_kept_name};
 pub use name::{display_name, is_invisible};
 pub use sets::{CrashCause, DiscoverySource, DriftKind, Outcome, QuarantineReason, RejectReason, RetryReason, Stage};
 

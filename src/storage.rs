@@ -36,9 +36,6 @@ pub trait Storage: Send + Sync {
     /// directories that several files share.
     fn make_dirs(&self, dir: &Path) -> Result<(), StorageError>;
 
-    /// Makes one directory that belongs to one file only; its parent must be there and is synced.
-    fn make_dir(&self, dir: &Path) -> Result<(), StorageError>;
-
     /// Makes one directory whose content may be lost until its parent is synced; it must not be there.
     fn make_scratch_dir(&self, dir: &Path) -> Result<(), StorageError>;
 

@@ -1,17 +1,23 @@
 //! Claiming a file, and giving it back.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use super::{AdmitError, Arrival, Claim, Found, Opened, open_regular};
 use crate::config::{OnSuccess, Pipeline};
-use crate::job::{FileId, FileStamp};
+use crate::job::{FileId, FileStamp, kept_name};
 use crate::ledger::{FileRow, FileState, Intent, Ledger, LedgerError};
 use crate::storage::{EntryKind, Storage, StorageError};
 
-/// Returns the folder of an inbox in which claimed files lie, each in a directory named after its id.
+/// Returns the folder of an inbox in which claimed files lie.
 #[must_use]
 pub fn claimed_root(pipeline: &Pipeline) -> PathBuf {
     pipeline.input.join(".forebay").join("claimed")
+}
+
+/// Returns where a claimed file lies. All files of an inbox share the folder, and so its syncs.
+pub(crate) fn claimed_path(pipeline: &Pipeline, id: &FileId, name: &OsStr) -> PathBuf {
+    claimed_root(pipeline).join(kept_name(id, name))
 }
 
 /// Makes a settled file ours: intent, rename, sync. Whatever stops it on the way leaves the file in the inbox and nothing in
@@ -35,7 +41,7 @@ pub fn claim(storage: &dyn Storage, ledger: &Ledger, pipeline: &Pipeline, found:
     // Step 3: the rename.
     match take(storage, pipeline, &row, &found.path) {
         Ok(()) => {}
-        Err(err) => return not_taken(storage, ledger, pipeline, &row, found, err),
+        Err(err) => return not_taken(storage, ledger, &row, found, err),
     }
     // A producer may have slipped another file under the name between the look and the rename.
     match storage.stat(&row.input_path)? {
@@ -52,8 +58,7 @@ pub fn claim(storage: &dyn Storage, ledger: &Ledger, pipeline: &Pipeline, found:
 fn intend(ledger: &Ledger, pipeline: &Pipeline, found: &Found) -> Result<FileRow, AdmitError> {
     let in_place = pipeline.on_success == OnSuccess::Keep;
     let id = ledger.new_id();
-    let input_path =
-        if in_place { found.path.clone() } else { claimed_root(pipeline).join(id.as_str()).join(&found.name) };
+    let input_path = if in_place { found.path.clone() } else { claimed_path(pipeline, &id, &found.name) };
     Ok(ledger.intend(&Intent {
         id: &id,
         pipeline: &pipeline.name,
@@ -83,9 +88,7 @@ fn dangling_intent(
 }
 
 fn take(storage: &dyn Storage, pipeline: &Pipeline, row: &FileRow, from: &Path) -> Result<(), StorageError> {
-    let root = claimed_root(pipeline);
-    storage.make_dirs(&root)?;
-    storage.make_dir(&root.join(row.id.as_str()))?;
+    storage.make_dirs(&claimed_root(pipeline))?;
     storage.rename_noreplace(from, &row.input_path)
 }
 
@@ -93,7 +96,6 @@ fn take(storage: &dyn Storage, pipeline: &Pipeline, row: &FileRow, from: &Path) 
 fn not_taken(
     storage: &dyn Storage,
     ledger: &Ledger,
-    pipeline: &Pipeline,
     row: &FileRow,
     found: &Found,
     err: StorageError,
@@ -104,7 +106,7 @@ fn not_taken(
         // Moved, and only the sync failed. Either name is found at the next start, so nothing depends on that sync.
         return Ok(Claim::Claimed(Arrival::of(row)));
     }
-    forget(storage, ledger, pipeline, &row.id)?;
+    ledger.forget(&row.id)?;
     if err.is_missing() && storage.stat(&found.path)?.is_none() {
         return Ok(Claim::Vanished);
     }
@@ -145,15 +147,8 @@ pub fn put_back(
         Err(err) if err.is_missing() && storage.stat(&row.input_path)?.is_none() => {}
         Err(err) => return Err(err.into()),
     }
-    forget(storage, ledger, pipeline, &row.id)?;
+    ledger.forget(&row.id)?;
     Ok(PutBack::InInbox)
-}
-
-fn forget(storage: &dyn Storage, ledger: &Ledger, pipeline: &Pipeline, id: &FileId) -> Result<(), AdmitError> {
-    ledger.forget(id)?;
-    // An empty directory of a forgotten id is swept at the next start, if it cannot be removed now.
-    drop(storage.remove_empty_dir(&claimed_root(pipeline).join(id.as_str())));
-    Ok(())
 }
 
 /// Whether two looks saw the same file, changed or not.

@@ -14,11 +14,11 @@ fn found(rig: &Rig, name: &str) -> Found {
 }
 
 #[test]
-fn a_claimed_file_lies_in_the_folder_of_its_id_and_the_ledger_knew_first() {
+fn a_claimed_file_lies_under_its_id_and_the_ledger_knew_first() {
     let rig = Rig::new(OnSuccess::Archive);
     let publisher = rig.open_disk();
     let arrival = rig.claimed(&publisher, "x.csv", "a,1\n");
-    let place = rig.pipeline.input.join(".forebay/claimed").join(arrival.id.as_str()).join("x.csv");
+    let place = rig.pipeline.input.join(".forebay/claimed").join(format!("{}-x.csv", arrival.id));
     assert_eq!(arrival.path, place);
     assert_eq!(std::fs::read(&place).unwrap(), b"a,1\n");
     assert!(names(&rig.pipeline.input).is_empty());
@@ -44,7 +44,7 @@ fn what_is_no_regular_file_is_left_where_it_is_and_never_opened() {
     Disk::new().write_file(&outside, b"secret").unwrap();
     std::os::unix::fs::symlink(&outside, inbox.join("symlink")).unwrap();
     std::os::unix::fs::symlink(rig.dir.path().join("nowhere"), inbox.join("symlink to nothing")).unwrap();
-    Disk::new().make_dir(&inbox.join("directory")).unwrap();
+    Disk::new().make_dirs(&inbox.join("directory")).unwrap();
     // Opening a pipe without a writer would block for ever.
     rustix::fs::mknodat(CWD, inbox.join("fifo"), Type::Fifo, Mode::RUSR, 0).unwrap();
     let _socket = std::os::unix::net::UnixListener::bind(inbox.join("socket")).unwrap();
@@ -92,7 +92,7 @@ fn a_claim_that_failed_half_way_is_taken_up_under_its_first_id() {
     let publisher = rig.open_disk();
     let settled = rig.drop_file("x.csv", "a,1\n");
     let id = publisher.ledger().new_id();
-    let input_path = claimed_root(&rig.pipeline).join(id.as_str()).join("x.csv");
+    let input_path = claimed_path(&rig.pipeline, &id, OsStr::new("x.csv"));
     let intent = crate::ledger::Intent {
         id: &id,
         pipeline: "trips",

@@ -1,12 +1,11 @@
 //! Every name on the durable path, derived from the id.
 
-use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use crate::clock::utc_day;
 use crate::config::{OnSuccess, Pipeline};
-use crate::job::{FileId, Timestamp};
+use crate::job::{FileId, SUFFIX_MAX, Timestamp, kept_name};
 use crate::ledger::{Disposal, FileRow};
 
 /// The manifest in a published directory.
@@ -21,8 +20,7 @@ pub const REJECTS_SUFFIX: &str = ".rejects.parquet";
 /// How the folders of days begin in an output.
 pub(super) const DAY: &str = "ingest_date=";
 
-/// Longest file name of Linux filesystems, in bytes.
-const NAME_MAX: usize = 255;
+const _: () = assert!(REJECTS_SUFFIX.len() <= SUFFIX_MAX && ERROR_SUFFIX.len() <= SUFFIX_MAX);
 
 /// Returns the folder of an output in which attempts write.
 pub(super) fn staging_root(output: &Path) -> PathBuf {
@@ -90,49 +88,12 @@ pub fn beside(original: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// Returns `<id>-<name>`, cut so that it stays a legal file name with any of our suffixes. The stem is cut, not the id and
-/// not the extension.
-fn kept_name(id: &FileId, name: &OsStr) -> OsString {
-    let bytes = name.as_bytes();
-    let room = NAME_MAX - REJECTS_SUFFIX.len() - id.as_str().len() - 1;
-    let mut kept = Vec::with_capacity(NAME_MAX);
-    kept.extend_from_slice(id.as_str().as_bytes());
-    kept.push(b'-');
-    if bytes.len() <= room {
-        kept.extend_from_slice(bytes);
-        return OsString::from_vec(kept);
-    }
-    let extension = Path::new(name).extension().map_or(&[][..], OsStr::as_bytes);
-    let extension = if extension.len() < 16 { extension } else { &[] };
-    let end = room - extension.len() - usize::from(!extension.is_empty());
-    // Not through the middle of a character.
-    let end = match name.to_str() {
-        Some(text) => text.floor_char_boundary(end),
-        None => end,
-    };
-    kept.extend_from_slice(bytes.get(..end).unwrap_or_default());
-    if !extension.is_empty() {
-        kept.push(b'.');
-        kept.extend_from_slice(extension);
-    }
-    OsString::from_vec(kept)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn id() -> FileId {
         FileId::parse("01kah5zq8v3w01kah5zq8v3w01").unwrap()
-    }
-
-    #[test]
-    fn long_names_keep_their_id_and_extension() {
-        let name = OsString::from("ü".repeat(120) + ".csv");
-        let kept = kept_name(&id(), &name);
-        let text = kept.to_str().expect("cut between characters");
-        assert!(text.starts_with("01kah5zq8v3w01kah5zq8v3w01-üüü") && text.ends_with("ü.csv"), "{text}");
-        assert_eq!(kept_name(&id(), OsStr::new("a b.csv")), "01kah5zq8v3w01kah5zq8v3w01-a b.csv");
     }
 
     #[test]
@@ -143,17 +104,5 @@ mod tests {
         let dir = published(Path::new("/out"), &id(), Timestamp(1_795_168_800_000_000_000));
         assert_eq!(dir, Path::new("/out/ingest_date=2026-11-20").join(id().as_str()));
         assert_eq!(output_of(&dir), Some(Path::new("/out")));
-    }
-
-    proptest::proptest! {
-        #[test]
-        fn every_name_stays_legal(name in proptest::collection::vec(1_u8..=255, 1..=255)) {
-            let name: Vec<u8> = name.into_iter().map(|byte| if byte == b'/' { b'.' } else { byte }).collect();
-            let kept = kept_name(&id(), OsStr::from_bytes(&name));
-            let bytes = beside(Path::new(&kept), REJECTS_SUFFIX);
-            proptest::prop_assert!(bytes.as_os_str().len() <= NAME_MAX);
-            proptest::prop_assert!(kept.as_bytes().starts_with(b"01kah5zq8v3w01kah5zq8v3w01-"));
-            proptest::prop_assert_eq!(Path::new(&kept).file_name(), Some(kept.as_os_str()));
-        }
     }
 }

@@ -69,7 +69,7 @@ impl Plain {
     fn make_staging(&self, root: &Path, staging: &Path) -> Result<(), PublishError> {
         for _ in 0..3 {
             self.storage.make_dirs(root)?;
-            match self.storage.make_dir(staging) {
+            match self.storage.make_scratch_dir(staging) {
                 Err(err) if err.is_missing() => {}
                 made => return Ok(made?),
             }

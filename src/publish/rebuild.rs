@@ -5,15 +5,14 @@
 //! failed, their messages and times; results that replays replaced; files that ended without leaving anything.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::{MANIFEST, Manifest, PublishError, gate, names};
-use crate::admit::claimed_root;
+use crate::admit::{claimed_path, claimed_root};
 use crate::clock::Clock;
 use crate::config::Pipeline;
-use crate::job::{FileId, FileStamp, Timestamp};
+use crate::job::{FileId, FileStamp, Timestamp, split_kept_name};
 use crate::ledger::{FileRow, FileState, LedgerError, StoryLine};
 use crate::storage::{EntryKind, Storage};
 
@@ -109,6 +108,12 @@ impl Gatherer<'_, '_> {
         Ok(entry.filter(|entry| entry.kind == EntryKind::File).map(|entry| entry.stamp))
     }
 
+    /// Returns the name of the claimed file of this id, if one lies in the work folder.
+    fn in_work(&self, id: &FileId) -> Result<Option<OsString>, PublishError> {
+        let names = self.storage.list(&claimed_root(self.pipeline))?;
+        Ok(names.iter().filter_map(|kept| split_kept_name(kept)).find(|(owner, _)| owner == id).map(|(_, name)| name))
+    }
+
     /// Returns a file that is done, with nothing but its identity.
     fn row(&self, id: &FileId, name: OsString, stamp: FileStamp, arrived_at: Timestamp) -> FileRow {
         FileRow {
@@ -121,7 +126,7 @@ impl Gatherer<'_, '_> {
             explanation: None,
             stamp,
             in_place: false,
-            input_path: claimed_root(self.pipeline).join(id.as_str()).join(&name),
+            input_path: claimed_path(self.pipeline, id, &name),
             name,
             blake3: None,
             duplicate_of: None,
@@ -156,20 +161,12 @@ fn originals(storage: &dyn Storage, pipeline: &Pipeline) -> Result<BTreeMap<File
             continue;
         }
         for name in storage.list(&day)? {
-            if let Some((id, _)) = split(&name) {
+            if let Some((id, _)) = split_kept_name(&name) {
                 found.insert(id, day.join(name));
             }
         }
     }
     Ok(found)
-}
-
-/// Splits `<id>-<name>`.
-fn split(kept: &OsStr) -> Option<(FileId, OsString)> {
-    let bytes = kept.as_bytes();
-    let at = bytes.iter().position(|byte| *byte == b'-')?;
-    let id = FileId::parse(std::str::from_utf8(bytes.get(..at)?).ok()?)?;
-    Some((id, OsString::from_vec(bytes.get(at + 1..)?.to_vec())))
 }
 
 /// Returns when an id was given, from the id itself.

@@ -10,7 +10,7 @@ use super::steps::Driven;
 use super::{Finished, PublishError, Publisher, names};
 use crate::admit::{Arrival, claimed_root, same_file};
 use crate::config::Pipeline;
-use crate::job::{FileId, FileStamp};
+use crate::job::{FileId, FileStamp, split_kept_name};
 use crate::ledger::{FileRow, FileState};
 use crate::storage::EntryKind;
 
@@ -145,7 +145,7 @@ impl Publisher {
         if row.in_place {
             return match in_inbox {
                 Some(stamp) if stamp == row.stamp => self.queue_again(&row),
-                Some(_) => self.drop_claim(pipeline, &row),
+                Some(_) => self.drop_claim(&row),
                 None => self.gone(pipeline, &row),
             };
         }
@@ -155,9 +155,9 @@ impl Publisher {
         }
         match in_inbox {
             // Not renamed yet, or on its way back.
-            Some(stamp) if same_file(stamp, row.stamp) => self.drop_claim(pipeline, &row),
+            Some(stamp) if same_file(stamp, row.stamp) => self.drop_claim(&row),
             // Replaced before we got to it.
-            Some(_) if row.starts == 0 => self.drop_claim(pipeline, &row),
+            Some(_) if row.starts == 0 => self.drop_claim(&row),
             _ => self.gone(pipeline, &row),
         }
     }
@@ -169,9 +169,8 @@ impl Publisher {
         Ok(Recovered::Queued(Arrival::of(row)))
     }
 
-    fn drop_claim(&self, pipeline: &Pipeline, row: &FileRow) -> Result<Recovered, PublishError> {
+    fn drop_claim(&self, row: &FileRow) -> Result<Recovered, PublishError> {
         self.ledger.forget(&row.id)?;
-        self.storage.remove_empty_dir(&claimed_root(pipeline).join(row.id.as_str()))?;
         Ok(Recovered::Dropped { pipeline: row.pipeline.clone(), name: row.name.clone() })
     }
 
@@ -223,26 +222,17 @@ impl Publisher {
         Ok(())
     }
 
-    /// Removes empty work folders and puts files of no known claim back into the inbox.
+    /// Puts files of no known claim back into the inbox.
     fn sweep_claimed(&self, pipeline: &Pipeline, told: &mut Vec<Recovered>) -> Result<(), PublishError> {
         let root = claimed_root(pipeline);
-        for folder in self.storage.list(&root)? {
-            let id = folder.to_str().and_then(FileId::parse);
-            let row = id.as_ref().map(|id| self.known(id)).transpose()?.flatten();
-            let path = root.join(&folder);
-            if !self.storage.stat(&path)?.is_some_and(|entry| entry.kind == EntryKind::Directory) {
-                told.push(self.put_orphan_back(pipeline, &path, &folder)?);
-                continue;
+        for kept in self.storage.list(&root)? {
+            let (row, name) = match split_kept_name(&kept) {
+                Some((id, name)) => (self.known(&id)?, name),
+                None => (None, kept.clone()),
+            };
+            if row.is_none_or(|row| row.state == FileState::Done) {
+                told.push(self.put_orphan_back(pipeline, &root.join(&kept), &name)?);
             }
-            let files = self.storage.list(&path)?;
-            let in_progress = row.is_some_and(|row| row.state != FileState::Done);
-            if in_progress && !files.is_empty() {
-                continue;
-            }
-            for name in files {
-                told.push(self.put_orphan_back(pipeline, &root.join(&folder).join(&name), &name)?);
-            }
-            self.storage.remove_empty_dir(&root.join(&folder))?;
         }
         Ok(())
     }

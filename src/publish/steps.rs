@@ -152,9 +152,7 @@ impl Publisher {
             }
             Disposal::Move => self.move_away(row)?,
         };
-        let done = self.ledger.done(&row.id, resting, &told)?;
-        self.leave_work_folder(row);
-        Ok(done)
+        Ok(self.ledger.done(&row.id, resting, &told)?)
     }
 
     /// The refused original goes to quarantine, with its rejects and an explanation; then DONE.
@@ -172,9 +170,7 @@ impl Publisher {
             (resting, told) = self.move_away(row)?;
         }
         self.storage.remove_tree(&staging)?;
-        let done = self.ledger.done(&row.id, resting, &told)?;
-        self.leave_work_folder(row);
-        Ok(done)
+        Ok(self.ledger.done(&row.id, resting, &told)?)
     }
 
     /// Keeps the rejected rows of a refused file beside it, if there are any and the job lived to write them to their end.
@@ -237,16 +233,6 @@ impl Publisher {
                     Err(err) => Err(err.into()),
                 }
             }
-        }
-    }
-
-    /// Removes the empty work folder of a finished file; the sweep at the next start does it otherwise.
-    fn leave_work_folder(&self, row: &FileRow) {
-        if row.in_place {
-            return;
-        }
-        if let Some(folder) = row.input_path.parent() {
-            drop(self.storage.remove_empty_dir(folder));
         }
     }
 }

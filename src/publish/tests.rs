@@ -67,8 +67,7 @@ fn the_ledger_knows_before_the_disk_and_every_output_is_synced_before_it_is_seen
         steps_of(OnSuccess::Archive, GOOD),
         [
             "claimed: make_dirs in/trips/.forebay/claimed",
-            "claimed: make_dir in/trips/.forebay/claimed/ID",
-            "claimed: rename_noreplace in/trips/.forebay/claimed/ID/x.csv",
+            "claimed: rename_noreplace in/trips/.forebay/claimed/ID-x.csv",
             "claimed: make_dirs out/trips/.forebay/staging",
             "claimed: remove_tree out/trips/.forebay/staging/ID-1",
             "claimed: make_scratch_dir out/trips/.forebay/staging/ID-1",
@@ -80,13 +79,12 @@ fn the_ledger_knows_before_the_disk_and_every_output_is_synced_before_it_is_seen
             "staged: rename_noreplace out/trips/ingest_date=2026-11-20/ID",
             "published: make_dirs archive/trips/2026-11-20",
             "published: rename_noreplace archive/trips/2026-11-20/ID-x.csv",
-            "done: remove_empty_dir in/trips/.forebay/claimed/ID",
         ]
     );
     let delete = steps_of(OnSuccess::Delete, GOOD);
-    assert!(delete.contains(&"published: remove_file in/trips/.forebay/claimed/ID/x.csv".to_owned()), "{delete:#?}");
+    assert!(delete.contains(&"published: remove_file in/trips/.forebay/claimed/ID-x.csv".to_owned()), "{delete:#?}");
     assert_eq!(
-        steps_of(OnSuccess::Archive, "bad\n")[6..],
+        steps_of(OnSuccess::Archive, "bad\n")[5..],
         [
             "quarantining: make_dirs quarantine/trips",
             "quarantining: sync_file out/trips/.forebay/staging/ID-1/rejects.parquet",
@@ -95,7 +93,6 @@ fn the_ledger_knows_before_the_disk_and_every_output_is_synced_before_it_is_seen
             "quarantining: make_dirs quarantine/trips",
             "quarantining: rename_noreplace quarantine/trips/ID-x.csv",
             "quarantining: remove_tree out/trips/.forebay/staging/ID-1",
-            "done: remove_empty_dir in/trips/.forebay/claimed/ID",
         ]
     );
 }
@@ -253,7 +250,7 @@ fn outputs_in_partitions_pass_and_are_published_whole() {
     let (_, job, mut report) = ready(&rig, &publisher, "x.csv", GOOD);
     let rows = report.outputs.remove("rows.parquet").unwrap();
     let part = job.staging.join("day=2015-01-01");
-    Disk::new().make_dir(&part).unwrap();
+    Disk::new().make_dirs(&part).unwrap();
     Disk::new().rename_noreplace(&job.staging.join("rows.parquet"), &part.join("rows.parquet")).unwrap();
     report.outputs.insert("day=2015-01-01/rows.parquet".to_owned(), rows);
     let finished = publisher.publish(&rig.pipeline, &job, &report).unwrap();
@@ -515,19 +512,21 @@ fn an_inbox_that_is_not_mounted_is_waited_for() {
 fn orphans_in_the_work_folder_go_back_to_the_inbox_and_never_over_another_file() {
     let rig = Rig::new(OnSuccess::Archive);
     let work = rig.pipeline.input.join(".forebay/claimed");
-    for id in ["01aaaaaaaaaaaaaaaaaaaaaaaa", "01bbbbbbbbbbbbbbbbbbbbbbbb", "empty"] {
-        Disk::new().make_dirs(&work.join(id)).unwrap();
-    }
-    Disk::new().write_file(&work.join("01aaaaaaaaaaaaaaaaaaaaaaaa/a.csv"), b"a").unwrap();
-    Disk::new().write_file(&work.join("01bbbbbbbbbbbbbbbbbbbbbbbb/taken.csv"), b"old").unwrap();
+    Disk::new().make_dirs(&work.join("01cccccccccccccccccccccccc-folder")).unwrap();
+    Disk::new().write_file(&work.join("01aaaaaaaaaaaaaaaaaaaaaaaa-a.csv"), b"a").unwrap();
+    Disk::new().write_file(&work.join("01bbbbbbbbbbbbbbbbbbbbbbbb-taken.csv"), b"old").unwrap();
     rig.drop_file("taken.csv", "new");
     let publisher = rig.open_disk();
     let told = publisher.recover(&[Arc::clone(&rig.pipeline)]).unwrap();
     assert!(matches!(&told[0], Recovered::PutBack { name, .. } if name == "a.csv"), "{told:?}");
-    assert!(matches!(&told[1], Recovered::Left { path, .. } if path.ends_with("taken.csv")), "{told:?}");
+    assert!(
+        matches!(&told[1], Recovered::Left { path, .. } if path.ends_with("01bbbbbbbbbbbbbbbbbbbbbbbb-taken.csv")),
+        "{told:?}"
+    );
+    assert!(matches!(&told[2], Recovered::Left { message, .. } if message.contains("no regular file")), "{told:?}");
     assert_eq!(visible(&rig.pipeline.input), ["a.csv", "taken.csv"]);
     assert_eq!(fs::read(rig.pipeline.input.join("taken.csv")).unwrap(), b"new");
-    assert_eq!(visible(&work), ["01bbbbbbbbbbbbbbbbbbbbbbbb"]);
+    assert_eq!(visible(&work), ["01bbbbbbbbbbbbbbbbbbbbbbbb-taken.csv", "01cccccccccccccccccccccccc-folder"]);
 }
 
 #[test]

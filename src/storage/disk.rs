@@ -33,6 +33,16 @@ impl Disk {
         Self { making: Mutex::new(()), together: Together::new() }
     }
 
+    /// Makes one directory, and syncs its parent.
+    fn make_dir(&self, dir: &Path) -> Result<(), StorageError> {
+        match fs::create_dir(dir) {
+            Ok(()) => {}
+            Err(err) if err.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(err) => return Err(StorageError::new(Operation::MakeDir, dir, err)),
+        }
+        self.sync_dir(parent(dir))
+    }
+
     /// Syncs a directory that is held open, with whoever wants the same.
     fn sync_held(&self, dir: &File, path: &Path) -> Result<(), StorageError> {
         let failed = |errno| StorageError::new(Operation::Sync, path, errno);
@@ -63,15 +73,6 @@ impl Storage for Disk {
             at = parent(at);
         }
         missing.into_iter().rev().try_for_each(|dir| self.make_dir(dir))
-    }
-
-    fn make_dir(&self, dir: &Path) -> Result<(), StorageError> {
-        match fs::create_dir(dir) {
-            Ok(()) => {}
-            Err(err) if err.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(err) => return Err(StorageError::new(Operation::MakeDir, dir, err)),
-        }
-        self.sync_dir(parent(dir))
     }
 
     fn make_scratch_dir(&self, dir: &Path) -> Result<(), StorageError> {
@@ -273,7 +274,6 @@ mod tests {
         let deep = dir.path().join("a/b/c");
         Disk::new().make_dirs(&deep).unwrap();
         Disk::new().make_dirs(&deep).unwrap();
-        Disk::new().make_dir(&deep).unwrap();
         assert!(deep.is_dir());
         write(&dir.path().join("file"), "");
         let err = Disk::new().make_dirs(&dir.path().join("file/x")).unwrap_err();

@@ -103,9 +103,6 @@ impl Storage for FailAt {
     fn make_dirs(&self, dir: &Path) -> Result<(), StorageError> {
         self.change("make_dirs", dir, || self.disk.make_dirs(dir))
     }
-    fn make_dir(&self, dir: &Path) -> Result<(), StorageError> {
-        self.change("make_dir", dir, || self.disk.make_dir(dir))
-    }
     fn make_scratch_dir(&self, dir: &Path) -> Result<(), StorageError> {
         self.change("make_scratch_dir", dir, || self.disk.make_scratch_dir(dir))
     }

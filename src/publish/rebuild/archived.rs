@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::Path;
 
-use super::{Gatherer, PublishError, gate, given_at, names, split};
+use super::{Gatherer, PublishError, gate, given_at, names, split_kept_name};
 use crate::job::{FileId, Outcome};
 use crate::ledger::Disposal;
 use crate::storage::{Operation, StorageError};
@@ -22,7 +22,7 @@ impl Gatherer<'_, '_> {
             self.leave(path, "it is no regular file");
             return Ok(());
         };
-        let Some((_, name)) = path.file_name().and_then(split) else { return Ok(()) };
+        let Some((_, name)) = path.file_name().and_then(split_kept_name) else { return Ok(()) };
         let blake3 = gate::fingerprint_of(path)?;
         let content = (self.pipeline.name.clone(), blake3.clone());
         let mut row = self.row(id, name, stamp, given_at(id));

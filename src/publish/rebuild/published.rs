@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use super::{Gatherer, MANIFEST, Manifest, PublishError, claimed_root, gate, names, split};
+use super::{Gatherer, MANIFEST, Manifest, PublishError, gate, names, split_kept_name};
 use crate::config::OnSuccess;
 use crate::job::{FileId, FileStamp, Outcome, display_name};
 use crate::ledger::{Disposal, FileRow, FileState};
@@ -100,9 +100,8 @@ impl Gatherer<'_, '_> {
 
     /// The manifest holds the name fit to be shown; the files themselves have the real one, unless it was cut.
     fn name_of(&self, manifest: &Manifest, archived: Option<&Path>) -> OsString {
-        let claimed = claimed_root(self.pipeline).join(manifest.id.as_str());
-        let in_work = self.storage.list(&claimed).unwrap_or_default().into_iter().next();
-        let kept = archived.and_then(Path::file_name).and_then(split).map(|(_, name)| name);
+        let in_work = self.in_work(&manifest.id).unwrap_or_default();
+        let kept = archived.and_then(Path::file_name).and_then(split_kept_name).map(|(_, name)| name);
         let real = kept.or(in_work).filter(|name| display_name(name) == manifest.input.name);
         real.unwrap_or_else(|| OsString::from(&manifest.input.name))
     }

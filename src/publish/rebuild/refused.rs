@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::{Gatherer, PublishError, claimed_root, given_at, names, split};
+use super::{Gatherer, PublishError, given_at, names, split_kept_name};
 use crate::clock::parse_rfc3339;
 use crate::job::{FileId, Outcome, QuarantineReason, RowCounts, Timestamp, display_name};
 use crate::ledger::Disposal;
@@ -33,10 +33,10 @@ impl Gatherer<'_, '_> {
         let folder = self.pipeline.quarantine.clone();
         for kept in self.storage.list(&folder)? {
             let path = folder.join(&kept);
-            let Some((id, name)) = split(&kept) else { continue };
+            let Some((id, name)) = split_kept_name(&kept) else { continue };
             if self.is_beside(&path)? {
                 // It was cut short: the original is still in the work folder, and will be refused again under another id.
-                if !self.storage.list(&claimed_root(self.pipeline).join(id.as_str()))?.is_empty() {
+                if self.in_work(&id)?.is_some() {
                     self.storage.remove_file(&path)?;
                 }
                 continue;
