@@ -112,6 +112,8 @@ fn prepare(connection: &Connection) -> rusqlite::Result<()> {
     // FULL: a commit is on the disk when it returns. NORMAL loses the last ones in a power cut.
     connection.pragma_update(None, "synchronous", "full")?;
     connection.pragma_update(None, "foreign_keys", true)?;
+    // What a savepoint would take back: a few pages per change, which would be files in /var/tmp otherwise.
+    connection.pragma_update(None, "temp_store", "memory")?;
     connection.pragma_update(None, "trusted_schema", false)
 }
 

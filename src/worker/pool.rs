@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio_util::sync::CancellationToken;
 
@@ -213,6 +213,13 @@ fn attempt_lost(death: &Death) -> JobError {
 
 /// Returns how many processes of this control group the kernel has killed for memory; `None` where it does not tell.
 fn out_of_memory_kills() -> Option<u64> {
+    static COUNTS: OnceLock<Option<String>> = OnceLock::new();
+    let counts = std::fs::read_to_string(COUNTS.get_or_init(memory_events).as_deref()?).ok()?;
+    counts.lines().find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok())
+}
+
+/// Returns where this control group's memory events are counted.
+fn memory_events() -> Option<String> {
     let group = std::fs::read_to_string("/proc/self/cgroup").ok()?;
     let path = |line: &str| {
         let (_, rest) = line.split_once(':')?;
@@ -222,6 +229,5 @@ fn out_of_memory_kills() -> Option<u64> {
             _ => None,
         }
     };
-    let counts = std::fs::read_to_string(group.lines().find_map(path)?).ok()?;
-    counts.lines().find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok())
+    group.lines().find_map(path)
 }
