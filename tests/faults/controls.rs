@@ -60,7 +60,11 @@ const BREAKS: &[(&str, Break, Seen)] = &[
         |site| new(&site.output().join(".forebay/staging/x/rows.parquet")),
         |verdict| !verdict.stuck.is_empty(),
     ),
-    ("a work folder is left", |site| new(&site.claimed().join("x/y")), |verdict| !verdict.stuck.is_empty()),
+    (
+        "a folder is left among the claimed",
+        |site| new(&site.claimed().join("x/y")),
+        |verdict| !verdict.stuck.is_empty(),
+    ),
     (
         "a strange file is published",
         |site| new(&published(site).join("more.parquet")),

@@ -76,13 +76,13 @@ impl Inventory {
     fn look_into_inbox(&mut self, site: &Site) {
         let (inbox, claimed) = (site.inbox(), site.claimed());
         for path in files(&inbox) {
-            let found =
-                |id: &str| Found { hash: hash(&path), id: id.to_owned(), name: name(&path), path: path.clone() };
-            if let Ok(below) = path.strip_prefix(&claimed) {
-                let id = below.parent().unwrap().to_string_lossy();
-                self.claimed.push(found(&id));
+            if path.starts_with(&claimed) {
+                match kept(&path) {
+                    Some(found) => self.claimed.push(found),
+                    None => self.litter.push(path),
+                }
             } else if path.parent() == Some(&inbox) && !name(&path).starts_with('.') {
-                self.inbox.push(found(""));
+                self.inbox.push(Found { hash: hash(&path), id: String::new(), name: name(&path), path });
             } else if name(&path) != Site::ASIDE {
                 self.litter.push(path);
             }

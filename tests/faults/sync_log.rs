@@ -145,7 +145,7 @@ impl Log {
         let name = Path::new(to).file_name().unwrap().to_str().unwrap();
         let bare = || name.split_once('-').map_or(name, |(_, name)| name).to_owned();
         if to.contains("/.forebay/claimed/") {
-            self.turns.push(Turn::Claimed(name.to_owned()));
+            self.turns.push(Turn::Claimed(bare()));
         } else if to.contains("/ingest_date=") {
             self.turns.push(Turn::Published);
             let unsynced: Vec<&String> = self.unsynced.iter().collect();
