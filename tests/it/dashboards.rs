@@ -283,11 +283,13 @@ fn the_readme_makes_configurations_that_the_tools_take() {
 fn provisioning_finds_the_dashboards_and_the_files_behind_exemplars() {
     let provider = read("grafana/provisioning/dashboards/forebay.yml");
     assert!(provider.contains("path: /etc/grafana/dashboards/forebay\n"), "{provider}");
-    let source = read("grafana/provisioning/datasources/forebay.yml");
-    // Two dollars: Grafana puts the environment in place of one.
-    let link = "url: http://127.0.0.1:17170/api/v1/files/$${__value.raw}\n";
-    assert!(source.contains(link) && source.contains("- name: file_id\n"), "{source}");
-    assert!(source.contains("type: prometheus\n"), "{source}");
+    for source in ["grafana/provisioning/datasources/forebay.yml", "deploy/compose/datasource.yml"] {
+        let source = read(source);
+        // The page for people. Two dollars: Grafana puts the environment in place of one.
+        let link = "url: http://127.0.0.1:17170/files/$${__value.raw}\n";
+        assert!(source.contains(link) && source.contains("- name: file_id\n"), "{source}");
+        assert!(source.contains("type: prometheus\n"), "{source}");
+    }
     let readme = read("grafana/README.md");
     assert!(readme.contains("/etc/grafana/dashboards/forebay"), "the README puts them where the provider looks");
     let help = Cli::at(Path::new(ROOT)).args(["print", "dashboards", "--help"]).run().expect_code(0).stdout;
