@@ -16,6 +16,7 @@ use crate::http::{ReloadRequest, check_web_config};
 use crate::lifecycle::Lifecycle;
 use crate::publish::Recovered;
 use crate::telemetry::Readiness;
+use crate::telemetry::event::Loaded;
 
 /// Who reloads.
 pub(super) struct Reloader {
@@ -35,20 +36,24 @@ impl Reloader {
                 () = this.life.reload_asked() => None,
                 Some(answer) = asked.recv() => Some(answer),
             };
-            let ready = this.shared.telemetry.readiness() == Readiness::Ready;
-            if ready {
+            // Before it was told of a start, and once it was told of the end, the service manager hears of no reload.
+            let ready = || this.shared.telemetry.readiness() == Readiness::Ready;
+            let told = ready();
+            if told {
                 manager::reloading();
             }
+            let before = this.shared.plan();
             let reloading = Arc::clone(&this);
             let reloaded = tokio::task::spawn_blocking(move || reloading.reload());
             let reloaded = reloaded.await.map_err(|error| error.to_string())?;
-            let (ok, message) = match &reloaded {
-                Ok(message) => (true, message),
-                Err(message) => (false, message),
+            let (outcome, message) = match &reloaded {
+                Ok(message) if Arc::ptr_eq(&before, &this.shared.plan()) => (Loaded::Unchanged, message),
+                Ok(message) => (Loaded::TakenUp, message),
+                Err(message) => (Loaded::Refused, message),
             };
             let at = this.shared.clock.now();
-            this.shared.telemetry.emit(Told::ConfigLoaded { at, ok, message });
-            if ready {
+            this.shared.telemetry.emit(Told::ConfigLoaded { at, outcome, message });
+            if told && ready() {
                 manager::ready();
             }
             if let Some(answer) = answer {

@@ -18,6 +18,7 @@ use crate::job::display_name;
 use crate::ledger::{Ledger, LedgerError, PipelineTimes};
 use crate::publish::{Publisher, Recovered};
 use crate::storage::{Disk, Storage, StorageError};
+use crate::telemetry::event::Loaded;
 use crate::telemetry::{PipelineInfo, Telemetry, process};
 use crate::worker::{Crash, InProcess, Pool, Runner, WorkerCommand};
 
@@ -43,7 +44,7 @@ pub(super) fn infos(config: &Config) -> Vec<PipelineInfo> {
 pub(super) fn announce(config: &Config, telemetry: &Telemetry, clock: &dyn Clock, listen: &[SocketAddr]) {
     telemetry.emit(Told::Starting { pipelines: config.pipelines.len(), listen });
     tell_limits(config, telemetry);
-    telemetry.emit(Told::ConfigLoaded { at: clock.now(), ok: true, message: "" });
+    telemetry.emit(Told::ConfigLoaded { at: clock.now(), outcome: Loaded::TakenUp, message: "" });
 }
 
 /// Tells what all files together may have.

@@ -112,6 +112,26 @@ fn a_removed_pipeline_finishes_its_file_and_leaves_its_inbox_and_the_metrics_alo
 }
 
 #[test]
+fn a_reload_without_a_change_leaves_the_time_of_the_last_one() {
+    let project = project(&[pipeline("p", 0)]);
+    let daemon = project.start();
+    let since = || {
+        let page = daemon.get("/").body;
+        let at = page.split("in force since <time datetime=\"").nth(1).and_then(|rest| rest.split('"').next());
+        at.unwrap_or_else(|| panic!("{page}")).to_owned()
+    };
+    let started = since();
+    assert_eq!(reload(&daemon), (200, "forebay.toml has not changed\n".to_owned()));
+    assert_eq!(since(), started);
+    project.configure("nonsense");
+    assert_eq!(reload(&daemon).0, 500);
+    assert!(daemon.get("/").body.contains("<b>not taken up</b>") && since() == started);
+    taken_up(&project, &daemon, &config(&[pipeline("p", 1)]), "changed p");
+    assert!(since() > started && !daemon.get("/").body.contains("not taken up"));
+    daemon.stop();
+}
+
+#[test]
 fn a_changed_rule_holds_for_the_next_file_and_not_for_the_one_in_progress() {
     let project = project(&[pipeline("p", 0)]);
     let daemon = project.start();
