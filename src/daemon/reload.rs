@@ -112,16 +112,37 @@ impl Reloader {
             let new = |pipeline: &&Arc<Pipeline>| plans.any(&pipeline.name).is_none();
             next.config.pipelines.iter().filter(new).cloned().collect()
         };
+        let ledger = self.shared.publisher.ledger();
+        let restored = setup::restored(ledger, &new).map_err(|error| error.to_string())?;
+        let mut recovered = Vec::new();
+        match self.resume(next, &new, &mut recovered) {
+            Ok(kept) => Ok(Anew { recovered, restored, kept }),
+            Err(why) => {
+                // What it has finished is finished, whatever becomes of the configuration.
+                setup::tell_finished(&self.shared, recovered);
+                Err(why)
+            }
+        }
+    }
+
+    /// Goes on with what an earlier run began for pipelines that come anew: the last of what may fail, as it does something.
+    /// Returns the files they have taken and kept.
+    fn resume(
+        &self,
+        next: &Generation,
+        new: &[Arc<Pipeline>],
+        recovered: &mut Vec<Recovered>,
+    ) -> Result<Vec<Event>, String> {
         let publisher = &self.shared.publisher;
-        let recovered = publisher.resume(&new).map_err(|error| format!("recovery: {error}"))?;
-        let restored = setup::restored(publisher.ledger(), &new).map_err(|error| error.to_string())?;
+        publisher.resume(new, recovered).map_err(|error| format!("recovery: {error}"))?;
         let old = self.shared.plan();
         let come = next.lanes.values().filter(|lane| !old.lanes.contains_key(&lane.key));
+        // Only now: recovery forgets the claims that came to nothing.
         let kept = setup::kept(publisher.ledger(), come).map_err(|error| error.to_string())?;
         if self.life.draining().is_cancelled() {
             return Err("forebay is draining, it takes up nothing new".to_owned());
         }
-        Ok(Anew { recovered, restored, kept })
+        Ok(kept)
     }
 
     /// Puts the new configuration in force. Nothing in here fails.
@@ -174,3 +195,6 @@ fn changes(old: &Generation, new: &Generation) -> String {
         format!("taken up; {}", told.join("; "))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -226,6 +226,15 @@ pub(super) fn take_up(shared: &Shared, recovered: Vec<Recovered>) -> Vec<Event> 
     queued
 }
 
+/// Tells only what recovery finished: for pipelines that do not come after all.
+pub(super) fn tell_finished(shared: &Shared, recovered: Vec<Recovered>) {
+    for one in recovered {
+        if let Recovered::Finished(finished) = one {
+            shared.tell_finished(&finished, None);
+        }
+    }
+}
+
 fn queue(shared: &Shared, arrival: Arrival) -> Option<Event> {
     let lane = shared.lane(&arrival.pipeline)?;
     let (pipeline, name) = (Arc::clone(&lane.key), arrival.name.as_os_str().into());
