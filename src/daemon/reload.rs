@@ -3,6 +3,7 @@
 //! Everything that can fail comes first and changes nothing that is in force; then the new configuration takes the place
 //! of the old one in one step. Files that were claimed before keep the one they were claimed under, until they are done.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -81,8 +82,9 @@ impl Reloader {
             self.shared.runner.adopt(&old.config);
         }
         let anew = prepared.map_err(|why| format!("{shown}: {why}; {stays}"))?;
+        let changes = changes(&old, &next, &anew.in_quarantine);
         self.adopt(&next, anew);
-        Ok(format!("{shown}: {}", changes(&old, &next)))
+        Ok(format!("{shown}: {changes}"))
     }
 
     /// Reads the file and refuses what can be refused without touching anything.
@@ -114,9 +116,10 @@ impl Reloader {
         };
         let ledger = self.shared.publisher.ledger();
         let restored = setup::restored(ledger, &new).map_err(|error| error.to_string())?;
+        let in_quarantine = ledger.counts().map_err(|error| error.to_string())?.in_quarantine;
         let mut recovered = Vec::new();
         match self.resume(next, &new, &mut recovered) {
-            Ok(kept) => Ok(Anew { recovered, restored, kept }),
+            Ok(kept) => Ok(Anew { recovered, restored, kept, in_quarantine }),
             Err(why) => {
                 // What it has finished is finished, whatever becomes of the configuration.
                 setup::tell_finished(&self.shared, recovered);
@@ -155,6 +158,8 @@ impl Reloader {
         self.view.adopt(&next.config);
         setup::tell_limits(&next.config, &shared.telemetry);
         setup::tell_restored(&shared.telemetry, &anew.restored);
+        // A pipeline that is back has the files it had in quarantine.
+        shared.holdings();
         let mut then = anew.kept;
         then.extend(setup::take_up(shared, anew.recovered));
         let limits = setup::limits(&next.config, shared.retry);
@@ -164,18 +169,26 @@ impl Reloader {
     }
 }
 
-/// What the ledger knows of pipelines that come anew.
+/// What the ledger knows of pipelines that come anew, and of what the others leave behind.
 struct Anew {
     recovered: Vec<Recovered>,
     restored: Vec<setup::Restored>,
     kept: Vec<Event>,
+    /// Files in quarantine, by pipeline.
+    in_quarantine: BTreeMap<String, u64>,
 }
 
-/// Says what a reload changed, pipeline by pipeline.
-fn changes(old: &Generation, new: &Generation) -> String {
+/// Says what a reload changed, pipeline by pipeline. Of one that goes it tells what stays in its quarantine: no metric does any
+/// more.
+fn changes(old: &Generation, new: &Generation, in_quarantine: &BTreeMap<String, u64>) -> String {
+    let name = |key: &Arc<str>| match in_quarantine.get(&**key).filter(|_| !new.lanes.contains_key(key)) {
+        Some(1) => format!("{key} (1 file stays in its quarantine)"),
+        Some(files) => format!("{key} ({files} files stay in its quarantine)"),
+        None => key.to_string(),
+    };
     let names = |pick: &dyn Fn(&str) -> bool| {
         let all = old.lanes.keys().chain(new.lanes.keys().filter(|key| !old.lanes.contains_key(*key)));
-        all.filter(|key| pick(key)).map(|key| &**key).collect::<Vec<_>>().join(", ")
+        all.filter(|key| pick(key)).map(name).collect::<Vec<_>>().join(", ")
     };
     let hash = |of: &Generation, key: &str| of.lanes.get(key).map(|lane| lane.pipeline.config_hash.clone());
     let (in_old, in_new) = (|key: &str| old.lanes.contains_key(key), |key: &str| new.lanes.contains_key(key));

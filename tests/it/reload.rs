@@ -112,6 +112,28 @@ fn a_removed_pipeline_finishes_its_file_and_leaves_its_inbox_and_the_metrics_alo
 }
 
 #[test]
+fn a_removed_pipeline_says_what_stays_in_its_quarantine() {
+    let both = config(&[pipeline("p", 0), pipeline("q", 0)]);
+    let project = Project::with_config(&both);
+    let daemon = project.start();
+    for (number, words) in
+        [(1, "removed p (1 file stays in its quarantine)"), (2, "removed p (2 files stay in its quarantine)")]
+    {
+        project.drop_file("p", format!("{number}.csv"), format!("other\n{number}\n"));
+        daemon.wait_processed("p", number);
+        let quarantined = || daemon.scrape().metric("forebay_files_quarantined").label("pipeline", "p").value();
+        assert_eq!(format!("{}", quarantined()), number.to_string());
+        taken_up(&project, &daemon, &config(&[pipeline("q", 0)]), words);
+        let told = format!("forebay.toml: taken up; {words}");
+        assert!(daemon.log().contains(&told), "{}", daemon.log());
+        assert!(!daemon.scrape().text().contains("forebay_files_quarantined{pipeline=\"p\"}"));
+        taken_up(&project, &daemon, &both, "added p");
+        assert_eq!(format!("{}", quarantined()), number.to_string(), "it is back, and so are its files, at once");
+    }
+    daemon.stop();
+}
+
+#[test]
 fn a_reload_without_a_change_leaves_the_time_of_the_last_one() {
     let project = project(&[pipeline("p", 0)]);
     let daemon = project.start();
