@@ -55,7 +55,7 @@ impl LedgerView {
     }
 
     fn reader(&self) -> Result<&LedgerReader, ViewError> {
-        self.reader.get().ok_or_else(|| ViewError::Failed("the daemon is still starting".to_owned()))
+        self.reader.get().ok_or(ViewError::Starting)
     }
 }
 

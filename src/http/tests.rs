@@ -30,6 +30,7 @@ impl ReadView for OneFile {
         match filter.state.as_deref() {
             Some("broken") => return Err(ViewError::Failed("disk on fire".to_owned())),
             Some("odd") => return Err(ViewError::Refused("'odd' is no state".to_owned())),
+            Some("early") => return Err(ViewError::Starting),
             _ => {}
         }
         Ok(vec![FileSummary {
@@ -226,10 +227,13 @@ fn the_api_speaks_json_also_when_it_refuses() {
         ("/api/v1/files?pipeline=moon", 400, "no pipeline is called 'moon'"),
         ("/api/v1/files?state=odd", 400, "'odd' is no state"),
         ("/api/v1/files?state=broken", 500, "the ledger cannot be read: disk on fire"),
+        ("/api/v1/files?state=early", 503, "forebay is starting and has not opened its ledger yet"),
     ] {
         let (found, body) = json(path);
         let error = body["error"].as_str().unwrap().to_owned();
         assert!(found == code && error.contains(words), "{path}: {found} {error}");
+        let (_, head, _) = endpoint.ask("GET", path);
+        assert_eq!(head.contains("\r\nretry-after: 5\r\n"), code == 503, "{path}: {head}");
     }
 }
 

@@ -16,6 +16,9 @@ pub enum ViewError {
     /// The question makes no sense: an unknown state or pipeline, say. Told to whoever asked.
     #[error("{0}")]
     Refused(String),
+    /// It is not open yet.
+    #[error("forebay is starting and has not opened its ledger yet; ask again in a moment")]
+    Starting,
     /// The ledger failed.
     #[error("the ledger cannot be read: {0}")]
     Failed(String),

@@ -113,8 +113,10 @@ fn files_are_listed_by_pipeline_and_state() {
         ("colour=red", 400, "colour"),
         ("state=odd", 400, "'odd' is no state"),
         ("state=broken", 500, "disk on fire"),
+        ("state=early", 503, "forebay is starting"),
     ] {
-        let (found, body) = endpoint.get(&format!("/files?{query}"));
+        let (found, head, body) = endpoint.ask("GET", &format!("/files?{query}"));
+        assert_eq!(head.contains("\r\nretry-after: 5\r\n"), code == 503, "{query}: {head}");
         assert!(found == code && body.contains(words) && body.contains("<main"), "{query}: {found} {body}");
     }
 }

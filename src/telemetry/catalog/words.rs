@@ -66,9 +66,9 @@ pub const HANDLER_CODES: &[(&str, &[&str])] = &[
     ("ready", &["200", "405", "503"]),
     ("reload", &["200", "403", "405", "500"]),
     ("config", &["200", "405"]),
-    ("status", &["200", "405", "500"]),
-    ("files", &["200", "400", "405", "500"]),
-    ("file", &["200", "400", "404", "405", "500"]),
+    ("status", &["200", "405", "500", "503"]),
+    ("files", &["200", "400", "405", "500", "503"]),
+    ("file", &["200", "400", "404", "405", "500", "503"]),
     ("version", &["200", "405"]),
     ("other", &["404"]),
     // Refused at the door, whatever was asked for: no credentials, another machine's name, too many requests.
