@@ -275,3 +275,19 @@ fn a_ledger_that_is_not_open_yet_is_no_failure() {
         assert!(matches!(answer, Err(ViewError::Starting)), "{answer:?}");
     }
 }
+
+#[tokio::test]
+async fn who_asks_for_a_reload_during_a_start_is_not_left_waiting() {
+    let (ask, mut asked) = tokio::sync::mpsc::channel::<ReloadRequest>(1);
+    let refused = async {
+        for _ in 0..3 {
+            let (answer, answered) = tokio::sync::oneshot::channel();
+            ask.send(answer).await.unwrap();
+            assert!(answered.await.is_err(), "it is told that nobody takes it");
+        }
+    };
+    tokio::select! {
+        () = refused => {}
+        never = refuse_reloads(&mut asked) => match never {},
+    }
+}

@@ -21,7 +21,10 @@ const STUCK: Duration = Duration::from_mins(1);
 /// How long `/api/v1/` waits for the ledger: as long as a scrape may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What every 503 about the ledger carries.
+/// How long a reload may take until whoever asked is sent to the log.
+const RELOAD: Duration = Duration::from_mins(2);
+
+/// What every 503 about the ledger or a reload carries.
 pub(super) const AGAIN: [(HeaderName, &str); 1] = [(header::RETRY_AFTER, "5")];
 
 /// Why a request was not answered as asked.
@@ -101,21 +104,28 @@ pub(super) async fn ready(State(app): State<App>) -> (StatusCode, &'static str) 
     }
 }
 
-pub(super) async fn reload(State(app): State<App>) -> (StatusCode, String) {
+pub(super) async fn reload(State(app): State<App>) -> Response {
     let Some(requests) = &app.reload else {
         let words = "403: reload over HTTP is not enabled; set server.enable_lifecycle = true, or send SIGHUP\n";
-        return (StatusCode::FORBIDDEN, words.to_owned());
+        return (StatusCode::FORBIDDEN, words).into_response();
     };
     let (answer, answered) = oneshot::channel();
-    let gone = || Err("the daemon takes no reload now".to_owned());
-    let outcome = match requests.send(answer).await {
-        Ok(()) => answered.await.unwrap_or_else(|_| gone()),
-        Err(_) => gone(),
+    let reloaded = async {
+        // It waits for the reload before it, too.
+        requests.send(answer).await.ok()?;
+        answered.await.ok()
     };
-    match outcome {
-        Ok(words) => (StatusCode::OK, format!("{words}\n")),
-        Err(words) => (StatusCode::INTERNAL_SERVER_ERROR, format!("500: {words}\n")),
+    match tokio::time::timeout(RELOAD, reloaded).await {
+        Ok(Some(Ok(words))) => (StatusCode::OK, format!("{words}\n")).into_response(),
+        Ok(Some(Err(words))) => (StatusCode::INTERNAL_SERVER_ERROR, format!("500: {words}\n")).into_response(),
+        Ok(None) => later("503: no reload now: forebay is starting or stopping\n"),
+        Err(_) => later("503: the reload is under way and takes long: the log will tell what came of it\n"),
     }
+}
+
+/// Not now, but in a moment.
+fn later(words: &'static str) -> Response {
+    (StatusCode::SERVICE_UNAVAILABLE, AGAIN, words).into_response()
 }
 
 /// The configuration in force, every default filled in. It holds no secret: those stand in files it names.

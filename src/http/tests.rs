@@ -268,7 +268,9 @@ fn reload_is_refused_unless_enabled_and_then_tells_what_came_of_it() {
     assert_eq!((code, body.as_str()), (200, "config reloaded\n"));
     let (code, _, body) = endpoint.ask("POST", "/-/reload");
     assert_eq!((code, body.as_str()), (500, "500: line 3: no\n"));
-    assert_eq!(endpoint.ask("POST", "/-/reload").0, 500, "nobody takes reloads any more");
+    let (code, head, body) = endpoint.ask("POST", "/-/reload");
+    assert!(code == 503 && head.contains("\r\nretry-after: 5\r\n"), "nobody takes reloads any more: {head}");
+    assert_eq!(body, "503: no reload now: forebay is starting or stopping\n");
 }
 
 #[test]
