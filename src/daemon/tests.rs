@@ -267,6 +267,7 @@ fn a_ledger_that_is_not_open_yet_is_no_failure() {
     let (id, filter) = (FileId::parse("01kah5zq8v3w").unwrap(), FileFilter { state: None, pipeline: None, limit: 1 });
     let answers = [
         view.outcomes().map(drop),
+        view.pipelines().map(drop),
         view.files(&filter).map(drop),
         view.file(&id).map(drop),
         view.story(&id).map(drop),

@@ -68,15 +68,28 @@ impl ReadView for LedgerView {
         Ok(outcomes)
     }
 
+    fn pipelines(&self) -> Result<Vec<String>, ViewError> {
+        let mut pipelines = self.plan().pipelines;
+        let mut more = self.reader()?.pipelines().map_err(|error| failed(&error))?;
+        more.retain(|name| !pipelines.contains(name));
+        pipelines.append(&mut more);
+        Ok(pipelines)
+    }
+
     fn files(&self, wanted: &FileFilter) -> Result<Vec<FileSummary>, ViewError> {
         let mut filter = Filter { pipeline: wanted.pipeline.clone(), limit: wanted.limit, ..Filter::default() };
         if let Some(word) = &wanted.state {
             filter.state_or_outcome(word).map_err(ViewError::Refused)?;
         }
-        let pipelines = self.plan().pipelines;
-        if let Some(unknown) = wanted.pipeline.as_ref().filter(|name| !pipelines.contains(name)) {
-            let known = pipelines.join(", ");
-            return Err(ViewError::Refused(format!("there is no pipeline '{unknown}'; there is: {known}")));
+        if let Some(name) = &wanted.pipeline
+            && !self.plan().pipelines.contains(name)
+        {
+            // One that is configured no more may still have files.
+            let pipelines = self.pipelines()?;
+            if !pipelines.contains(name) {
+                let (name, known) = (name.escape_debug(), pipelines.join(", "));
+                return Err(ViewError::Refused(format!("no pipeline is called '{name}'; there is: {known}")));
+            }
         }
         let rows = self.reader()?.files(&filter).map_err(|error| failed(&error))?;
         Ok(rows.into_iter().map(summary).collect())

@@ -203,14 +203,6 @@ pub(super) async fn files(
 ) -> Result<axum::Json<Value>, Refusal> {
     let Query(query) = query.map_err(|error| Refusal::new(StatusCode::BAD_REQUEST, error.body_text()))?;
     let filter = query.filter(100)?;
-    if let Some(pipeline) = &filter.pipeline
-        && !app.telemetry.now().iter().any(|now| now.name == *pipeline)
-    {
-        return Err(Refusal::new(
-            StatusCode::BAD_REQUEST,
-            format!("no pipeline is called '{}'", pipeline.escape_debug()),
-        ));
-    }
     let files = within(PATIENCE, ask(&app, move |view| view.files(&filter))).await?;
     Ok(axum::Json(json!({ "files": files })))
 }

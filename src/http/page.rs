@@ -58,14 +58,14 @@ pub(super) async fn list(State(app): State<App>, query: Result<Query<FilesQuery>
     let found = match filter {
         Ok(filter) => {
             let asked = filter.clone();
-            ask_soon(&app, move |view| view.files(&asked)).await.map(|files| (filter, files))
+            let question = move |view: &dyn ReadView| Ok((view.files(&asked)?, view.pipelines()?));
+            ask_soon(&app, question).await.map(|(files, pipelines)| (filter, files, pipelines))
         }
         Err(refusal) => Err(refusal),
     };
     match found {
-        Ok((filter, files)) => {
-            let names: Vec<String> = app.telemetry.now().into_iter().map(|now| now.name).collect();
-            answer(StatusCode::OK, &files::document(&app.telemetry.daemon_now(), &names, &filter, &files))
+        Ok((filter, files, pipelines)) => {
+            answer(StatusCode::OK, &files::document(&app.telemetry.daemon_now(), &pipelines, &filter, &files))
         }
         Err(refusal) => refused(&app, &refusal),
     }

@@ -50,6 +50,10 @@ impl ReadView for OneFile {
         }])
     }
 
+    fn pipelines(&self) -> Result<Vec<String>, ViewError> {
+        Ok(vec!["taxi".to_owned(), "gone".to_owned()])
+    }
+
     fn config(&self) -> String {
         "listen = [\"127.0.0.1:1\"]\n".to_owned()
     }
@@ -224,7 +228,6 @@ fn the_api_speaks_json_also_when_it_refuses() {
         ("/api/v1/files?limit=0", 400, "limit is 0, it must be 1 to 1000"),
         ("/api/v1/files?limit=x", 400, "limit"),
         ("/api/v1/files?colour=red", 400, "colour"),
-        ("/api/v1/files?pipeline=moon", 400, "no pipeline is called 'moon'"),
         ("/api/v1/files?state=odd", 400, "'odd' is no state"),
         ("/api/v1/files?state=broken", 500, "the ledger cannot be read: disk on fire"),
         ("/api/v1/files?state=early", 503, "forebay is starting and has not opened its ledger yet"),

@@ -29,6 +29,10 @@ pub trait ReadView: Send + Sync + 'static {
     /// Returns files by pipeline and outcome, over everything the ledger holds.
     fn outcomes(&self) -> Result<OutcomeCounts, ViewError>;
 
+    /// Returns every pipeline there are files of or may be: those of the configuration in force, in its order, then those that
+    /// only the ledger knows any more.
+    fn pipelines(&self) -> Result<Vec<String>, ViewError>;
+
     /// Returns the files that fit, last arrival first.
     fn files(&self, filter: &FileFilter) -> Result<Vec<FileSummary>, ViewError>;
 

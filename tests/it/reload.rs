@@ -104,6 +104,14 @@ fn a_removed_pipeline_finishes_its_file_and_leaves_its_inbox_and_the_metrics_alo
     let rows = u64::from(MANY);
     assert_eq!(project.published("p")[0].rows(), [rows, rows, 0, 0]);
     assert_eq!(project.left_in_inbox("p"), ["late.csv"]);
+    // The ledger keeps its files, and the pages list them.
+    for path in ["/files?pipeline=p", "/api/v1/files?pipeline=p"] {
+        let answer = daemon.get(path);
+        assert!(answer.code == 200 && answer.body.contains("big.csv"), "{path}: {} {}", answer.code, answer.body);
+    }
+    assert!(daemon.get("/files").body.contains("<option value=\"p\">p</option>"), "it can be chosen");
+    let never = daemon.get("/api/v1/files?pipeline=moon");
+    assert!(never.code == 400 && never.body.contains("there is: q, p"), "{}", never.body);
     taken_up(&project, &daemon, &config(&[pipeline("p", 0), pipeline("q", 0)]), "added p");
     // The counters go on where they were: a series that comes back smaller would look like a restart.
     daemon.wait_processed("p", 2);

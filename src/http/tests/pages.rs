@@ -108,6 +108,8 @@ fn files_are_listed_by_pipeline_and_state() {
     assert!(code == 200 && body.contains("a&lt;b.csv"), "{body}");
     let chosen = "<option value=\"succeeded\" selected>succeeded</option>";
     assert!(body.contains("<option value=\"taxi\" selected>taxi</option>") && body.contains(chosen), "{body}");
+    let (code, body) = endpoint.get("/files?pipeline=gone");
+    assert!(code == 200 && body.contains("<option value=\"gone\" selected>gone</option>"), "{body}");
     for (query, code, words) in [
         ("limit=0", 400, "limit is 0"),
         ("colour=red", 400, "colour"),
