@@ -5,6 +5,7 @@ use std::sync::{OnceLock, PoisonError, RwLock};
 
 use serde_json::{Value, json};
 
+use super::story::Sampler;
 use crate::config::Config;
 use crate::http::{FileFilter, FileSummary, OutcomeCounts, ReadView, Story, ViewError};
 use crate::job::FileId;
@@ -15,6 +16,7 @@ use crate::publish::Manifest;
 #[derive(Debug)]
 pub struct LedgerView {
     reader: OnceLock<LedgerReader>,
+    sampler: Sampler,
     plan: RwLock<Plan>,
 }
 
@@ -34,7 +36,7 @@ impl Plan {
 
 impl LedgerView {
     pub(super) fn new(config: &Config) -> Self {
-        Self { reader: OnceLock::new(), plan: RwLock::new(Plan::of(config)) }
+        Self { reader: OnceLock::new(), sampler: Sampler::default(), plan: RwLock::new(Plan::of(config)) }
     }
 
     /// Another configuration is in force.
@@ -109,7 +111,7 @@ impl ReadView for LedgerView {
     }
 
     fn story(&self, id: &FileId) -> Result<Option<Story>, ViewError> {
-        super::story::read(self.reader()?, id).map_err(|error| failed(&error))
+        super::story::read(self.reader()?, &self.sampler, id).map_err(|error| failed(&error))
     }
 }
 
