@@ -30,6 +30,9 @@ const SAMPLE_UNPACKED: usize = 64 << 20;
 /// Bytes of a rejected record shown.
 const RAW: usize = 160;
 
+/// What to do about a file whose result is none any more. The page leads to the replay.
+const WITHDRAWN: &str = "Nothing: a replay took the place of its result.";
+
 /// What the explanation of a refusal has for this page.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -64,7 +67,7 @@ pub(super) fn read(reader: &LedgerReader, sampler: &Sampler, id: &FileId) -> Res
     });
     let story = Story {
         hint: explanation.hint,
-        what_next: row.replaced_by.as_ref().map_or(explanation.what_next, |replay| vec![withdrawn(replay)]),
+        what_next: if row.replaced_by.is_some() { vec![WITHDRAWN.to_owned()] } else { explanation.what_next },
         last_error: row.last_error.clone().filter(|error| *error != row.message),
         duplicate_of: row.duplicate_of.clone(),
         started_at: row.started_at,
@@ -85,10 +88,6 @@ fn with_rejects(mut story: Story, rejects: BTreeMap<RejectReason, u64>) -> Story
         story.file.rejects = rejects;
     }
     story
-}
-
-fn withdrawn(replay: &FileId) -> String {
-    format!("Nothing: a replay took the place of its result, and `forebay explain {replay}` tells of that one.")
 }
 
 fn facts(row: &FileRow, manifest: Option<&Manifest>) -> Vec<(&'static str, String)> {

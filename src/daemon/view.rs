@@ -133,6 +133,8 @@ pub(super) fn summary(row: FileRow) -> FileSummary {
         rejects: manifest.map_or_else(BTreeMap::new, |manifest| manifest.rejects),
         reason: row.reason,
         message: Some(row.message).filter(|message| !message.is_empty()),
+        replaces: row.replaces,
+        replaced_by: row.replaced_by,
         id: row.id,
         pipeline: row.pipeline,
     }

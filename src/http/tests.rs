@@ -47,6 +47,8 @@ impl ReadView for OneFile {
             rejects: BTreeMap::new(),
             reason: None,
             message: None,
+            replaces: None,
+            replaced_by: None,
         }])
     }
 

@@ -88,6 +88,10 @@ pub struct FileSummary {
     pub reason: Option<QuarantineReason>,
     /// The same, for a person.
     pub message: Option<String>,
+    /// The file whose result its own takes the place of: it is a replay.
+    pub replaces: Option<FileId>,
+    /// The replay whose result took the place of its own.
+    pub replaced_by: Option<FileId>,
 }
 
 /// Returns a point in time as RFC 3339 in UTC, to the millisecond.
