@@ -14,8 +14,9 @@ use crate::storage::{Disk, Storage};
 use crate::telemetry::Telemetry;
 
 fn config(dir: &Path, pipelines: &[&str]) -> Config {
-    let pipelines: String =
+    let pipelines: Vec<String> =
         pipelines.iter().map(|name| format!("[pipelines.{name}]\ncolumns.id = \"int64\"\n")).collect();
+    let pipelines = pipelines.concat();
     let text = format!("[server]\nlisten = \"127.0.0.1:0\"\n[paths]\nbase = \"data\"\n{pipelines}");
     crate::config::parse(&text, &dir.join("forebay.toml")).unwrap_or_else(|errors| panic!("{errors}"))
 }
