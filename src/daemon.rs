@@ -215,8 +215,8 @@ pub async fn run(config: Config, options: DaemonOptions, life: Lifecycle) -> Res
     let (reload, mut reload_asked) = tokio::sync::mpsc::channel(1);
     let reload = config.enable_lifecycle.then_some(reload);
     let mut tasks = Tasks::default();
-    let endpoint =
-        crate::http::Endpoint { telemetry: telemetry.clone(), view: Arc::clone(&view) as _, reload, web: door.web };
+    let web = door.web.clone();
+    let endpoint = crate::http::Endpoint { telemetry: telemetry.clone(), view: Arc::clone(&view) as _, reload, web };
     let served = crate::http::serve_apart(door.listeners, endpoint, end.clone());
     let known = CancellationToken::new();
     let answering = first_answer(known.clone(), end.clone());
@@ -245,7 +245,8 @@ pub async fn run(config: Config, options: DaemonOptions, life: Lifecycle) -> Res
         }
     };
     let shared = Arc::new(shared);
-    let reloader = reload::Reloader { path, shared: Arc::clone(&shared), view, events, life: life.clone() };
+    let reloader =
+        reload::Reloader { path, shared: Arc::clone(&shared), view, web: door.web, events, life: life.clone() };
     tasks.spawn("reload", until(end.clone(), reloader.serve(reload_asked)));
     tasks.spawn("upkeep", until(end.clone(), upkeep::keep(Arc::clone(&shared))));
     tasks.spawn("engine", run::drive(Arc::clone(&shared), state, inbox, life.clone()));

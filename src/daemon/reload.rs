@@ -13,7 +13,7 @@ use super::generation::Generation;
 use super::{Events, LedgerView, Shared, Told, manager, setup};
 use crate::config::{Config, Pipeline};
 use crate::engine::Event;
-use crate::http::{ReloadRequest, check_web_config};
+use crate::http::{ReloadRequest, Web};
 use crate::lifecycle::Lifecycle;
 use crate::publish::Recovered;
 use crate::telemetry::Readiness;
@@ -24,6 +24,7 @@ pub(super) struct Reloader {
     pub(super) path: Option<PathBuf>,
     pub(super) shared: Arc<Shared>,
     pub(super) view: Arc<LedgerView>,
+    pub(super) web: Option<Arc<Web>>,
     pub(super) events: Events,
     pub(super) life: Lifecycle,
 }
@@ -99,8 +100,9 @@ impl Reloader {
             return Err(format!("{keys}: cannot change while forebay runs, restart it to take the new file up"));
         }
         crate::config::check_folders(&config).map_err(|errors| errors.to_string())?;
-        if let Some(web) = &config.web_config_file {
-            check_web_config(web).map_err(|error| error.to_string())?;
+        // Always the same file: its name cannot change.
+        if let Some(web) = &self.web {
+            web.check().map_err(|error| error.to_string())?;
         }
         Ok(config)
     }

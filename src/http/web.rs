@@ -150,6 +150,19 @@ impl Web {
         bucket.as_mut().is_none_or(|bucket| bucket.take(now))
     }
 
+    /// Says whether the file could be taken up as it is now. Blocking.
+    pub fn check(&self) -> Result<(), WebConfigError> {
+        self.fitting(file::read(&self.path).config).map(drop)
+    }
+
+    /// Refuses what no running endpoint can take up.
+    fn fitting(&self, read: Result<(WebConfig, Protection), WebConfigError>) -> Result<WebConfig, WebConfigError> {
+        let (config, protection) = read?;
+        let words = "whether there is TLS cannot change without a restart";
+        let same = protection.tls == self.protection.tls;
+        if same { Ok(config) } else { Err(WebConfigError::whole(&self.path, words)) }
+    }
+
     /// Returns the config in force now.
     async fn now(self: &Arc<Self>) -> std::io::Result<Arc<WebConfig>> {
         let web = Arc::clone(self);
@@ -163,12 +176,7 @@ impl Web {
         }
         let found = file::read(&self.path);
         state.read = found.read;
-        let config = found.config.and_then(|(config, protection)| {
-            let same = protection.tls == self.protection.tls;
-            let words = "whether there is TLS cannot change without a restart";
-            if same { Ok(config) } else { Err(WebConfigError::whole(&self.path, words)) }
-        });
-        match config {
+        match self.fitting(found.config) {
             Ok(config) => {
                 state.config = Arc::new(config);
                 tracing::info!(file = %self.path.display(), "web config read again");

@@ -6,7 +6,7 @@ use std::fs;
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::support::{Daemon, Project, files_under, wait_for};
+use crate::support::{Daemon, Project, files_under, wait_for, write_certificates};
 
 /// Rows of a file that takes long enough to be caught in the middle.
 const MANY: u32 = if cfg!(debug_assertions) { 2_500_000 } else { 10_000_000 };
@@ -318,6 +318,11 @@ fn the_web_config_is_looked_at_too() {
     fs::write(project.path("web.yml"), "nonsense: true\n").unwrap();
     let (code, words) = reload(&daemon);
     assert!(code == 500 && words.contains("web.yml") && words.contains("nonsense"), "{words}");
+    write_certificates(&project);
+    let tls = "tls_server_config:\n  cert_file: server.pem\n  key_file: server.key\n";
+    fs::write(project.path("web.yml"), tls).unwrap();
+    let (code, words) = reload(&daemon);
+    assert!(code == 500 && words.contains("whether there is TLS cannot change"), "{words}");
     fs::write(project.path("web.yml"), headers("sameorigin")).unwrap();
     assert_eq!(reload(&daemon).0, 200);
     assert!(daemon.scrape().metric("forebay_config_last_reload_successful").value() > 0.5);

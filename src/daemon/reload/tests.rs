@@ -52,7 +52,7 @@ fn what_a_refused_reload_has_finished_is_told() {
         setup::prepare(only_q, options, telemetry, Arc::new(SystemClock), &view, events.clone(), known).unwrap();
     assert!(notices.try_recv().is_err(), "its pipeline is not there");
     let life = Lifecycle::new();
-    let reloader = Reloader { path: None, shared: Arc::new(prepared.0), view, events, life: life.clone() };
+    let reloader = Reloader { path: None, shared: Arc::new(prepared.0), view, web: None, events, life: life.clone() };
     // The end comes while the reload is under way.
     life.drain("test");
     let next = Generation::of(both);

@@ -200,6 +200,7 @@ async fn a_change_is_taken_up_and_a_broken_one_changes_nothing() {
         folder.write("web.yml", broken);
         assert_eq!(headers().await, ["x-frame-options: sameorigin"], "{broken}");
         assert_eq!(headers().await, ["x-frame-options: sameorigin"], "{broken}");
+        assert!(web.check().is_err(), "a reload is told so: {broken}");
     }
     assert_eq!(failures(), "2", "each is told once");
     folder.write("web.yml", &format!("basic_auth_users:\n  alice: {HASH}\n"));
@@ -209,6 +210,7 @@ async fn a_change_is_taken_up_and_a_broken_one_changes_nothing() {
     assert_eq!(headers().await, ["429 Too Many Requests"]);
     folder.write("web.yml", "");
     assert_eq!(headers().await, Vec::<String>::new());
+    web.check().unwrap();
 }
 
 #[tokio::test]
