@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{AppendHeaders, IntoResponse, Response};
@@ -199,7 +200,7 @@ impl FilesQuery {
 
 pub(super) async fn files(
     State(app): State<App>,
-    query: Result<Query<FilesQuery>, axum::extract::rejection::QueryRejection>,
+    query: Result<Query<FilesQuery>, QueryRejection>,
 ) -> Result<axum::Json<Value>, Refusal> {
     let Query(query) = query.map_err(|error| Refusal::new(StatusCode::BAD_REQUEST, error.body_text()))?;
     let filter = query.filter(100)?;
@@ -207,9 +208,12 @@ pub(super) async fn files(
     Ok(axum::Json(json!({ "files": files })))
 }
 
-pub(super) async fn file(State(app): State<App>, Path(id): Path<String>) -> Result<axum::Json<Value>, Refusal> {
+pub(super) async fn file(
+    State(app): State<App>,
+    id: Result<Path<String>, PathRejection>,
+) -> Result<axum::Json<Value>, Refusal> {
     let absent = || Refusal::new(StatusCode::NOT_FOUND, "no file has this id");
-    let id = FileId::parse(&id).ok_or_else(absent)?;
+    let id = id.ok().and_then(|Path(id)| FileId::parse(&id)).ok_or_else(absent)?;
     within(PATIENCE, ask(&app, move |view| view.file(&id))).await?.map(axum::Json).ok_or_else(absent)
 }
 

@@ -227,6 +227,7 @@ fn the_api_speaks_json_also_when_it_refuses() {
     for (path, code, words) in [
         ("/api/v1/files/0", 404, "no file has this id"),
         ("/api/v1/files/..%2F..%2Fetc", 404, "no file has this id"),
+        ("/api/v1/files/%FF", 404, "no file has this id"),
         ("/api/v1/files?limit=0", 400, "limit is 0, it must be 1 to 1000"),
         ("/api/v1/files?limit=x", 400, "limit"),
         ("/api/v1/files?colour=red", 400, "colour"),

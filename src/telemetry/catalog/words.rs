@@ -68,7 +68,7 @@ pub const HANDLER_CODES: &[(&str, &[&str])] = &[
     ("config", &["200", "405"]),
     ("status", &["200", "405", "500", "503"]),
     ("files", &["200", "400", "405", "500", "503"]),
-    ("file", &["200", "400", "404", "405", "500", "503"]),
+    ("file", &["200", "404", "405", "500", "503"]),
     ("version", &["200", "405"]),
     ("other", &["404"]),
     // Refused at the door, whatever was asked for: no credentials, another machine's name, too many requests.
