@@ -138,6 +138,12 @@ fn a_removed_pipeline_says_what_stays_in_its_quarantine() {
         taken_up(&project, &daemon, &both, "added p");
         assert_eq!(format!("{}", quarantined()), number.to_string(), "it is back, and so are its files, at once");
     }
+    project.configure(&config(&[pipeline("q", 0)]));
+    daemon.stop();
+    let daemon = project.start();
+    taken_up(&project, &daemon, &both, "added p");
+    let quarantined = daemon.scrape().metric("forebay_files_quarantined").label("pipeline", "p").value();
+    assert_eq!(format!("{quarantined}"), "2", "also if this process has never seen it");
     daemon.stop();
 }
 
