@@ -228,3 +228,23 @@ async fn a_new_certificate_is_taken_up_without_a_change_of_the_file() {
     folder.write("key.pem", &key.serialize_pem());
     assert!(!Arc::ptr_eq(&first, &web.now().await.unwrap()), "the new pair is in force");
 }
+
+#[tokio::test]
+async fn a_disk_that_hangs_keeps_nobody_waiting_for_long_and_leaves_the_door_as_it_is() {
+    use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat, open, unlink};
+    let folder = Folder::new();
+    folder.write("web.yml", &format!("basic_auth_users:\n  alice: {HASH}\n"));
+    let path = folder.path("web.yml");
+    let web = Arc::new(Web::open(&path, Telemetry::new(&[])).unwrap());
+    // Reading a pipe that nobody writes to is like reading from a disk that is gone.
+    unlink(&path).unwrap();
+    mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    let began = Instant::now();
+    for _ in 0..100 {
+        let (_, refused) = web.admit(&HeaderMap::new()).await;
+        assert_eq!(refused.unwrap().status(), StatusCode::UNAUTHORIZED);
+    }
+    let took = began.elapsed();
+    assert!((LOOK..LOOK * 5).contains(&took), "the first one waits a little: {took:?}");
+    drop(open(&path, OFlags::WRONLY | OFlags::NONBLOCK, Mode::empty()).unwrap());
+}
