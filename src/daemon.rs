@@ -19,6 +19,7 @@ mod upkeep;
 mod view;
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
@@ -26,7 +27,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::{Receiver, UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -34,6 +35,7 @@ use crate::admit::Arrival;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::engine::{Event, Now, RetryPolicy};
+use crate::http::ReloadRequest;
 use crate::job::{FileId, Job, JobReport};
 use crate::ledger::FileRow;
 use crate::lifecycle::Lifecycle;
@@ -210,11 +212,11 @@ pub async fn run(config: Config, options: DaemonOptions, life: Lifecycle) -> Res
     let end = CancellationToken::new();
     // However this ends, the endpoint's own thread ends too.
     let _end_with_us = end.clone().drop_guard();
-    let (reload, reload_asked) = tokio::sync::mpsc::channel(1);
+    let (reload, mut reload_asked) = tokio::sync::mpsc::channel(1);
     let reload = config.enable_lifecycle.then_some(reload);
     let mut tasks = Tasks::default();
-    let endpoint =
-        crate::http::Endpoint { telemetry: telemetry.clone(), view: Arc::clone(&view) as _, reload, web: door.web };
+    let web = door.web.clone();
+    let endpoint = crate::http::Endpoint { telemetry: telemetry.clone(), view: Arc::clone(&view) as _, reload, web };
     let served = crate::http::serve_apart(door.listeners, endpoint, end.clone());
     let known = CancellationToken::new();
     let answering = first_answer(known.clone(), end.clone());
@@ -233,6 +235,7 @@ pub async fn run(config: Config, options: DaemonOptions, life: Lifecycle) -> Res
     let prepared = tokio::select! {
         prepared = prepared => prepared.map_err(|error| DaemonError::Task { name: "start", message: error.to_string() })?,
         () = life.stopping().cancelled() => return Ok(()),
+        never = refuse_reloads(&mut reload_asked) => match never {},
     };
     let (shared, state) = match prepared {
         Ok(prepared) => prepared,
@@ -242,7 +245,8 @@ pub async fn run(config: Config, options: DaemonOptions, life: Lifecycle) -> Res
         }
     };
     let shared = Arc::new(shared);
-    let reloader = reload::Reloader { path, shared: Arc::clone(&shared), view, events, life: life.clone() };
+    let reloader =
+        reload::Reloader { path, shared: Arc::clone(&shared), view, web: door.web, events, life: life.clone() };
     tasks.spawn("reload", until(end.clone(), reloader.serve(reload_asked)));
     tasks.spawn("upkeep", until(end.clone(), upkeep::keep(Arc::clone(&shared))));
     tasks.spawn("engine", run::drive(Arc::clone(&shared), state, inbox, life.clone()));
@@ -263,6 +267,14 @@ async fn first_answer(known: CancellationToken, end: CancellationToken) {
         () = end.cancelled() => {}
         () = tokio::time::sleep(FIRST_ANSWER) => {}
     }
+}
+
+/// Lets nobody who asks for a reload wait for the end of a start: a request that is dropped is answered.
+async fn refuse_reloads(asked: &mut Receiver<ReloadRequest>) -> Infallible {
+    while let Some(request) = asked.recv().await {
+        drop(request);
+    }
+    std::future::pending().await
 }
 
 /// Waits for the end of the engine; the first task that ends before it was asked to is what ends the daemon.

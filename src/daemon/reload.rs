@@ -3,6 +3,7 @@
 //! Everything that can fail comes first and changes nothing that is in force; then the new configuration takes the place
 //! of the old one in one step. Files that were claimed before keep the one they were claimed under, until they are done.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,16 +13,18 @@ use super::generation::Generation;
 use super::{Events, LedgerView, Shared, Told, manager, setup};
 use crate::config::{Config, Pipeline};
 use crate::engine::Event;
-use crate::http::{ReloadRequest, check_web_config};
+use crate::http::{ReloadRequest, Web};
 use crate::lifecycle::Lifecycle;
 use crate::publish::Recovered;
 use crate::telemetry::Readiness;
+use crate::telemetry::event::Loaded;
 
 /// Who reloads.
 pub(super) struct Reloader {
     pub(super) path: Option<PathBuf>,
     pub(super) shared: Arc<Shared>,
     pub(super) view: Arc<LedgerView>,
+    pub(super) web: Option<Arc<Web>>,
     pub(super) events: Events,
     pub(super) life: Lifecycle,
 }
@@ -35,20 +38,24 @@ impl Reloader {
                 () = this.life.reload_asked() => None,
                 Some(answer) = asked.recv() => Some(answer),
             };
-            let ready = this.shared.telemetry.readiness() == Readiness::Ready;
-            if ready {
+            // Before it was told of a start, and once it was told of the end, the service manager hears of no reload.
+            let ready = || this.shared.telemetry.readiness() == Readiness::Ready;
+            let told = ready();
+            if told {
                 manager::reloading();
             }
+            let before = this.shared.plan();
             let reloading = Arc::clone(&this);
             let reloaded = tokio::task::spawn_blocking(move || reloading.reload());
             let reloaded = reloaded.await.map_err(|error| error.to_string())?;
-            let (ok, message) = match &reloaded {
-                Ok(message) => (true, message),
-                Err(message) => (false, message),
+            let (outcome, message) = match &reloaded {
+                Ok(message) if Arc::ptr_eq(&before, &this.shared.plan()) => (Loaded::Unchanged, message),
+                Ok(message) => (Loaded::TakenUp, message),
+                Err(message) => (Loaded::Refused, message),
             };
             let at = this.shared.clock.now();
-            this.shared.telemetry.emit(Told::ConfigLoaded { at, ok, message });
-            if ready {
+            this.shared.telemetry.emit(Told::ConfigLoaded { at, outcome, message });
+            if told && ready() {
                 manager::ready();
             }
             if let Some(answer) = answer {
@@ -76,8 +83,9 @@ impl Reloader {
             self.shared.runner.adopt(&old.config);
         }
         let anew = prepared.map_err(|why| format!("{shown}: {why}; {stays}"))?;
+        let changes = changes(&old, &next, &anew.in_quarantine);
         self.adopt(&next, anew);
-        Ok(format!("{shown}: {}", changes(&old, &next)))
+        Ok(format!("{shown}: {changes}"))
     }
 
     /// Reads the file and refuses what can be refused without touching anything.
@@ -92,8 +100,9 @@ impl Reloader {
             return Err(format!("{keys}: cannot change while forebay runs, restart it to take the new file up"));
         }
         crate::config::check_folders(&config).map_err(|errors| errors.to_string())?;
-        if let Some(web) = &config.web_config_file {
-            check_web_config(web).map_err(|error| error.to_string())?;
+        // Always the same file: its name cannot change.
+        if let Some(web) = &self.web {
+            web.check().map_err(|error| error.to_string())?;
         }
         Ok(config)
     }
@@ -107,16 +116,38 @@ impl Reloader {
             let new = |pipeline: &&Arc<Pipeline>| plans.any(&pipeline.name).is_none();
             next.config.pipelines.iter().filter(new).cloned().collect()
         };
+        let ledger = self.shared.publisher.ledger();
+        let restored = setup::restored(ledger, &new).map_err(|error| error.to_string())?;
+        let in_quarantine = ledger.counts().map_err(|error| error.to_string())?.in_quarantine;
+        let mut recovered = Vec::new();
+        match self.resume(next, &new, &mut recovered) {
+            Ok(kept) => Ok(Anew { recovered, restored, kept, in_quarantine }),
+            Err(why) => {
+                // What it has finished is finished, whatever becomes of the configuration.
+                setup::tell_finished(&self.shared, recovered);
+                Err(why)
+            }
+        }
+    }
+
+    /// Goes on with what an earlier run began for pipelines that come anew: the last of what may fail, as it does something.
+    /// Returns the files they have taken and kept.
+    fn resume(
+        &self,
+        next: &Generation,
+        new: &[Arc<Pipeline>],
+        recovered: &mut Vec<Recovered>,
+    ) -> Result<Vec<Event>, String> {
         let publisher = &self.shared.publisher;
-        let recovered = publisher.resume(&new).map_err(|error| format!("recovery: {error}"))?;
-        let restored = setup::restored(publisher.ledger(), &new).map_err(|error| error.to_string())?;
+        publisher.resume(new, recovered).map_err(|error| format!("recovery: {error}"))?;
         let old = self.shared.plan();
         let come = next.lanes.values().filter(|lane| !old.lanes.contains_key(&lane.key));
+        // Only now: recovery forgets the claims that came to nothing.
         let kept = setup::kept(publisher.ledger(), come).map_err(|error| error.to_string())?;
         if self.life.draining().is_cancelled() {
             return Err("forebay is draining, it takes up nothing new".to_owned());
         }
-        Ok(Anew { recovered, restored, kept })
+        Ok(kept)
     }
 
     /// Puts the new configuration in force. Nothing in here fails.
@@ -129,6 +160,8 @@ impl Reloader {
         self.view.adopt(&next.config);
         setup::tell_limits(&next.config, &shared.telemetry);
         setup::tell_restored(&shared.telemetry, &anew.restored);
+        // A pipeline that is back has the files it had in quarantine.
+        shared.holdings();
         let mut then = anew.kept;
         then.extend(setup::take_up(shared, anew.recovered));
         let limits = setup::limits(&next.config, shared.retry);
@@ -138,18 +171,26 @@ impl Reloader {
     }
 }
 
-/// What the ledger knows of pipelines that come anew.
+/// What the ledger knows of pipelines that come anew, and of what the others leave behind.
 struct Anew {
     recovered: Vec<Recovered>,
     restored: Vec<setup::Restored>,
     kept: Vec<Event>,
+    /// Files in quarantine, by pipeline.
+    in_quarantine: BTreeMap<String, u64>,
 }
 
-/// Says what a reload changed, pipeline by pipeline.
-fn changes(old: &Generation, new: &Generation) -> String {
+/// Says what a reload changed, pipeline by pipeline. Of one that goes it tells what stays in its quarantine: no metric does any
+/// more.
+fn changes(old: &Generation, new: &Generation, in_quarantine: &BTreeMap<String, u64>) -> String {
+    let name = |key: &Arc<str>| match in_quarantine.get(&**key).filter(|_| !new.lanes.contains_key(key)) {
+        Some(1) => format!("{key} (1 file stays in its quarantine)"),
+        Some(files) => format!("{key} ({files} files stay in its quarantine)"),
+        None => key.to_string(),
+    };
     let names = |pick: &dyn Fn(&str) -> bool| {
         let all = old.lanes.keys().chain(new.lanes.keys().filter(|key| !old.lanes.contains_key(*key)));
-        all.filter(|key| pick(key)).map(|key| &**key).collect::<Vec<_>>().join(", ")
+        all.filter(|key| pick(key)).map(name).collect::<Vec<_>>().join(", ")
     };
     let hash = |of: &Generation, key: &str| of.lanes.get(key).map(|lane| lane.pipeline.config_hash.clone());
     let (in_old, in_new) = (|key: &str| old.lanes.contains_key(key), |key: &str| new.lanes.contains_key(key));
@@ -169,3 +210,6 @@ fn changes(old: &Generation, new: &Generation) -> String {
         format!("taken up; {}", told.join("; "))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -18,6 +18,7 @@ use crate::job::display_name;
 use crate::ledger::{Ledger, LedgerError, PipelineTimes};
 use crate::publish::{Publisher, Recovered};
 use crate::storage::{Disk, Storage, StorageError};
+use crate::telemetry::event::Loaded;
 use crate::telemetry::{PipelineInfo, Telemetry, process};
 use crate::worker::{Crash, InProcess, Pool, Runner, WorkerCommand};
 
@@ -43,7 +44,7 @@ pub(super) fn infos(config: &Config) -> Vec<PipelineInfo> {
 pub(super) fn announce(config: &Config, telemetry: &Telemetry, clock: &dyn Clock, listen: &[SocketAddr]) {
     telemetry.emit(Told::Starting { pipelines: config.pipelines.len(), listen });
     tell_limits(config, telemetry);
-    telemetry.emit(Told::ConfigLoaded { at: clock.now(), ok: true, message: "" });
+    telemetry.emit(Told::ConfigLoaded { at: clock.now(), outcome: Loaded::TakenUp, message: "" });
 }
 
 /// Tells what all files together may have.
@@ -223,6 +224,15 @@ pub(super) fn take_up(shared: &Shared, recovered: Vec<Recovered>) -> Vec<Event> 
         }
     }
     queued
+}
+
+/// Tells only what recovery finished: for pipelines that do not come after all.
+pub(super) fn tell_finished(shared: &Shared, recovered: Vec<Recovered>) {
+    for one in recovered {
+        if let Recovered::Finished(finished) = one {
+            shared.tell_finished(&finished, None);
+        }
+    }
 }
 
 fn queue(shared: &Shared, arrival: Arrival) -> Option<Event> {

@@ -1,11 +1,13 @@
 //! One file's whole story for the endpoint: the ledger's line, its manifest, its explanation, its first rejected rows.
 //!
-//! What it reads is bounded: one row and the turns of one file, one manifest, and the first row group of one small file.
+//! What it reads is bounded: one row and the turns of one file, one manifest, and the first row group of one file, if file and
+//! group are small, for one page at a time.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use polars::prelude::{AnyValue, DataFrame, ParallelStrategy, ParquetReader, SerReader as _};
 use serde::Deserialize;
@@ -22,8 +24,14 @@ const SAMPLE: usize = 10;
 /// A larger file of rejects is left to `forebay rejects`: a page must not cost the daemon its memory.
 const SAMPLE_BYTES: u64 = 16 << 20;
 
+/// The same of a first row group once it is unpacked, in bytes. Those that forebay writes end after 48 MiB.
+const SAMPLE_UNPACKED: usize = 64 << 20;
+
 /// Bytes of a rejected record shown.
 const RAW: usize = 160;
+
+/// What to do about a file whose result is none any more. The page leads to the replay.
+const WITHDRAWN: &str = "Nothing: a replay took the place of its result.";
 
 /// What the explanation of a refusal has for this page.
 #[derive(Debug, Default, Deserialize)]
@@ -35,7 +43,7 @@ struct Explanation {
 }
 
 /// Reads a file's story; `None` if the ledger does not know the file.
-pub(super) fn read(reader: &LedgerReader, id: &FileId) -> Result<Option<Story>, LedgerError> {
+pub(super) fn read(reader: &LedgerReader, sampler: &Sampler, id: &FileId) -> Result<Option<Story>, LedgerError> {
     let Some(row) = reader.get(id)? else { return Ok(None) };
     let turns = reader.story(id)?.into_iter().map(|line| Turn { at: line.at, what: line.what, message: line.message });
     let explanation: Explanation =
@@ -47,7 +55,7 @@ pub(super) fn read(reader: &LedgerReader, id: &FileId) -> Result<Option<Story>, 
         Some(Err(error)) => (None, Some(error.to_string())),
         None => (None, None),
     };
-    let sample = place(&row).map(|path| sample(&path)).unwrap_or_default();
+    let sample = place(&row).map(|path| sampler.sample(&path)).unwrap_or_default();
     let facts = facts(&row, manifest.as_ref());
     let published = manifest.zip(row.final_dir.clone()).map(|(manifest, directory)| PublishedAs {
         directory: display_name(directory.as_os_str()),
@@ -59,7 +67,7 @@ pub(super) fn read(reader: &LedgerReader, id: &FileId) -> Result<Option<Story>, 
     });
     let story = Story {
         hint: explanation.hint,
-        what_next: row.replaced_by.as_ref().map_or(explanation.what_next, |replay| vec![withdrawn(replay)]),
+        what_next: if row.replaced_by.is_some() { vec![WITHDRAWN.to_owned()] } else { explanation.what_next },
         last_error: row.last_error.clone().filter(|error| *error != row.message),
         duplicate_of: row.duplicate_of.clone(),
         started_at: row.started_at,
@@ -80,10 +88,6 @@ fn with_rejects(mut story: Story, rejects: BTreeMap<RejectReason, u64>) -> Story
         story.file.rejects = rejects;
     }
     story
-}
-
-fn withdrawn(replay: &FileId) -> String {
-    format!("Nothing: a replay took the place of its result, and `forebay explain {replay}` tells of that one.")
 }
 
 fn facts(row: &FileRow, manifest: Option<&Manifest>) -> Vec<(&'static str, String)> {
@@ -114,14 +118,28 @@ fn place(row: &FileRow) -> Option<PathBuf> {
     published.into_iter().chain(refused).find(fits)
 }
 
-/// Returns the first rejected rows; none if they cannot be read, which `forebay rejects` tells of.
-fn sample(path: &Path) -> Vec<RejectedRow> {
-    let read = || {
-        let reader = ParquetReader::new(File::open(path).ok()?).read_parallel(ParallelStrategy::None);
-        let frame = reader.with_slice(Some((0, SAMPLE))).finish().ok()?;
-        Some((0..frame.height()).map(|index| rejected(&frame, index)).collect())
-    };
-    read().unwrap_or_default()
+/// Reads first rows, for one page at a time: however many ask, the memory of one row group is all it takes.
+#[derive(Debug, Default)]
+pub(super) struct Sampler(Mutex<()>);
+
+impl Sampler {
+    /// Returns the first rejected rows; none if they cannot be read, which `forebay rejects` tells of. Blocking.
+    fn sample(&self, path: &Path) -> Vec<RejectedRow> {
+        let _one = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        sample(path).unwrap_or_default()
+    }
+}
+
+fn sample(path: &Path) -> Option<Vec<RejectedRow>> {
+    let mut reader = ParquetReader::new(File::open(path).ok()?).read_parallel(ParallelStrategy::None);
+    // Rows that resemble each other pack a thousandfold: the size of the file says little.
+    let first = reader.get_metadata().ok()?.row_groups.first()?;
+    if first.total_byte_size() > SAMPLE_UNPACKED {
+        return None;
+    }
+    let rows = first.num_rows().min(SAMPLE);
+    let frame = reader.with_slice(Some((0, rows))).finish().ok()?;
+    Some((0..frame.height()).map(|index| rejected(&frame, index)).collect())
 }
 
 fn rejected(frame: &DataFrame, index: usize) -> RejectedRow {
@@ -159,6 +177,8 @@ fn raw(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use polars::prelude::{ParquetWriter, df};
+
     use super::*;
 
     #[test]
@@ -172,8 +192,33 @@ mod tests {
     fn rows_that_cannot_be_read_are_no_rows() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(REJECTS);
-        assert!(sample(&path).is_empty());
+        assert_eq!(sample(&path), None);
         File::create(&path).unwrap();
-        assert!(sample(&path).is_empty());
+        assert_eq!(sample(&path), None);
+    }
+
+    /// Writes rejects whose records are `bytes` zeros each, in groups of so many rows. Returns the size of the file.
+    fn rejects(path: &Path, rows: usize, bytes: usize, group: usize) -> u64 {
+        let lines: Vec<u64> = (1..).take(rows).collect();
+        // Each is another one: of equal ones a dictionary holds one.
+        let raw: Vec<Vec<u8>> =
+            lines.iter().map(|line| [line.to_string().as_bytes(), &vec![b'0'; bytes]].concat()).collect();
+        let mut frame = df!("line" => lines, "raw" => raw.iter().map(Vec::as_slice).collect::<Vec<&[u8]>>()).unwrap();
+        let writer = ParquetWriter::new(File::create(path).unwrap()).with_row_group_size(Some(group));
+        writer.with_data_page_size(Some(1 << 20)).finish(&mut frame).unwrap();
+        path.metadata().unwrap().len()
+    }
+
+    #[test]
+    fn a_small_file_that_unpacks_to_a_large_one_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(REJECTS);
+        let packed = rejects(&path, 1_100, 64 << 10, 1_100);
+        assert!(packed < SAMPLE_BYTES, "{packed} bytes would be refused for their number");
+        assert_eq!(sample(&path), None);
+        let packed = rejects(&path, 1_100, 64 << 10, 100);
+        assert!(packed < SAMPLE_BYTES, "{packed}");
+        let rows = sample(&path).expect("only the first group is unpacked, which is small");
+        assert_eq!((rows.len(), rows[0].line, rows[9].line), (SAMPLE, 1, 10));
     }
 }

@@ -258,3 +258,37 @@ async fn an_engine_that_panics_ends_the_daemon_as_an_internal_error() {
     assert!(error.to_string().starts_with("engine ended: "), "{error}");
     assert!(end.is_cancelled(), "and takes the others with it");
 }
+
+#[test]
+fn a_ledger_that_is_not_open_yet_is_no_failure() {
+    use crate::http::{FileFilter, ReadView as _, ViewError};
+    let config = crate::config::parse(PIPELINE, Path::new("/srv/forebay.toml")).unwrap();
+    let view = LedgerView::new(&config);
+    let (id, filter) = (FileId::parse("01kah5zq8v3w").unwrap(), FileFilter { state: None, pipeline: None, limit: 1 });
+    let answers = [
+        view.outcomes().map(drop),
+        view.pipelines().map(drop),
+        view.files(&filter).map(drop),
+        view.file(&id).map(drop),
+        view.story(&id).map(drop),
+    ];
+    for answer in answers {
+        assert!(matches!(answer, Err(ViewError::Starting)), "{answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn who_asks_for_a_reload_during_a_start_is_not_left_waiting() {
+    let (ask, mut asked) = tokio::sync::mpsc::channel::<ReloadRequest>(1);
+    let refused = async {
+        for _ in 0..3 {
+            let (answer, answered) = tokio::sync::oneshot::channel();
+            ask.send(answer).await.unwrap();
+            assert!(answered.await.is_err(), "it is told that nobody takes it");
+        }
+    };
+    tokio::select! {
+        () = refused => {}
+        never = refuse_reloads(&mut asked) => match never {},
+    }
+}

@@ -5,6 +5,7 @@ use std::sync::{OnceLock, PoisonError, RwLock};
 
 use serde_json::{Value, json};
 
+use super::story::Sampler;
 use crate::config::Config;
 use crate::http::{FileFilter, FileSummary, OutcomeCounts, ReadView, Story, ViewError};
 use crate::job::FileId;
@@ -15,6 +16,7 @@ use crate::publish::Manifest;
 #[derive(Debug)]
 pub struct LedgerView {
     reader: OnceLock<LedgerReader>,
+    sampler: Sampler,
     plan: RwLock<Plan>,
 }
 
@@ -34,7 +36,7 @@ impl Plan {
 
 impl LedgerView {
     pub(super) fn new(config: &Config) -> Self {
-        Self { reader: OnceLock::new(), plan: RwLock::new(Plan::of(config)) }
+        Self { reader: OnceLock::new(), sampler: Sampler::default(), plan: RwLock::new(Plan::of(config)) }
     }
 
     /// Another configuration is in force.
@@ -55,7 +57,7 @@ impl LedgerView {
     }
 
     fn reader(&self) -> Result<&LedgerReader, ViewError> {
-        self.reader.get().ok_or_else(|| ViewError::Failed("the daemon is still starting".to_owned()))
+        self.reader.get().ok_or(ViewError::Starting)
     }
 }
 
@@ -68,15 +70,28 @@ impl ReadView for LedgerView {
         Ok(outcomes)
     }
 
+    fn pipelines(&self) -> Result<Vec<String>, ViewError> {
+        let mut pipelines = self.plan().pipelines;
+        let mut more = self.reader()?.pipelines().map_err(|error| failed(&error))?;
+        more.retain(|name| !pipelines.contains(name));
+        pipelines.append(&mut more);
+        Ok(pipelines)
+    }
+
     fn files(&self, wanted: &FileFilter) -> Result<Vec<FileSummary>, ViewError> {
         let mut filter = Filter { pipeline: wanted.pipeline.clone(), limit: wanted.limit, ..Filter::default() };
         if let Some(word) = &wanted.state {
             filter.state_or_outcome(word).map_err(ViewError::Refused)?;
         }
-        let pipelines = self.plan().pipelines;
-        if let Some(unknown) = wanted.pipeline.as_ref().filter(|name| !pipelines.contains(name)) {
-            let known = pipelines.join(", ");
-            return Err(ViewError::Refused(format!("there is no pipeline '{unknown}'; there is: {known}")));
+        if let Some(name) = &wanted.pipeline
+            && !self.plan().pipelines.contains(name)
+        {
+            // One that is configured no more may still have files.
+            let pipelines = self.pipelines()?;
+            if !pipelines.contains(name) {
+                let (name, known) = (name.escape_debug(), pipelines.join(", "));
+                return Err(ViewError::Refused(format!("no pipeline is called '{name}'; there is: {known}")));
+            }
         }
         let rows = self.reader()?.files(&filter).map_err(|error| failed(&error))?;
         Ok(rows.into_iter().map(summary).collect())
@@ -96,7 +111,7 @@ impl ReadView for LedgerView {
     }
 
     fn story(&self, id: &FileId) -> Result<Option<Story>, ViewError> {
-        super::story::read(self.reader()?, id).map_err(|error| failed(&error))
+        super::story::read(self.reader()?, &self.sampler, id).map_err(|error| failed(&error))
     }
 }
 
@@ -118,6 +133,8 @@ pub(super) fn summary(row: FileRow) -> FileSummary {
         rejects: manifest.map_or_else(BTreeMap::new, |manifest| manifest.rejects),
         reason: row.reason,
         message: Some(row.message).filter(|message| !message.is_empty()),
+        replaces: row.replaces,
+        replaced_by: row.replaced_by,
         id: row.id,
         pipeline: row.pipeline,
     }

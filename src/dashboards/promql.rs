@@ -108,11 +108,13 @@ pub(super) fn series(name: &str) -> String {
     format!("{name}{}", matchers(name.starts_with("instance_pipeline:"), ""))
 }
 
-/// Returns the selector of the alerts in these states that concern what is chosen; of those that belong to no pipeline, too.
-/// By their names: all jobs are all that Prometheus has, not only those that are forebay.
+/// Returns the selector of the alerts in these states that concern what is chosen; of those that belong to no instance or no
+/// pipeline, too: that no forebay is scraped at all is told of a job alone. By their names: all jobs are all that Prometheus
+/// has, not only those that are forebay.
 pub(super) fn alerts(states: &str) -> String {
-    let ours = "alertname=~\"Forebay.+\"";
-    format!("ALERTS{}", matchers(false, &format!("{ours}, pipeline=~\"$pipeline|\", alertstate=~\"{states}\"")))
+    let (whose, ours) =
+        ("job=~\"$job\", instance=~\"$instance|\", pipeline=~\"$pipeline|\"", "alertname=~\"Forebay.+\"");
+    format!("ALERTS{{{whose}, {ours}, alertstate=~\"{states}\"}}")
 }
 
 /// Returns how fast a counter grows.

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
-use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::{HeaderName, StatusCode, header};
+use axum::response::{AppendHeaders, IntoResponse, Response};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
@@ -17,6 +18,15 @@ use crate::telemetry::{BUILD, PipelineNow, Readiness};
 
 /// Without a sign of life for so long, the engine counts as stuck. It gives one every few seconds.
 const STUCK: Duration = Duration::from_mins(1);
+
+/// How long `/api/v1/` waits for the ledger: as long as a scrape may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long a reload may take until whoever asked is sent to the log.
+const RELOAD: Duration = Duration::from_mins(2);
+
+/// What every 503 about the ledger or a reload carries.
+pub(super) const AGAIN: [(HeaderName, &str); 1] = [(header::RETRY_AFTER, "5")];
 
 /// Why a request was not answered as asked.
 #[derive(Debug)]
@@ -33,7 +43,9 @@ impl Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        (self.code, axum::Json(json!({ "error": self.message }))).into_response()
+        let again = (self.code == StatusCode::SERVICE_UNAVAILABLE).then_some(AGAIN);
+        (self.code, AppendHeaders(again.into_iter().flatten()), axum::Json(json!({ "error": self.message })))
+            .into_response()
     }
 }
 
@@ -55,9 +67,21 @@ pub(super) async fn ask<T: Send + 'static>(
     match tokio::task::spawn_blocking(answer).await {
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(ViewError::Refused(message))) => Err(Refusal::new(StatusCode::BAD_REQUEST, message)),
+        Ok(Err(error @ ViewError::Starting)) => Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())),
         Ok(Err(error @ ViewError::Failed(_))) => Err(failed(error.to_string())),
         Err(panic) => Err(failed(panic.to_string())),
     }
+}
+
+/// Waits for an answer of the ledger, but not for ever.
+pub(super) async fn within<T>(
+    patience: Duration,
+    answer: impl Future<Output = Result<T, Refusal>>,
+) -> Result<T, Refusal> {
+    tokio::time::timeout(patience, answer).await.unwrap_or_else(|_| {
+        let words = format!("The ledger did not answer within {} s.", patience.as_secs());
+        Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, words))
+    })
 }
 
 /// Healthy: this answers, and the engine was alive a moment ago. Before its first sign of life it is starting, not sick.
@@ -81,21 +105,28 @@ pub(super) async fn ready(State(app): State<App>) -> (StatusCode, &'static str) 
     }
 }
 
-pub(super) async fn reload(State(app): State<App>) -> (StatusCode, String) {
+pub(super) async fn reload(State(app): State<App>) -> Response {
     let Some(requests) = &app.reload else {
         let words = "403: reload over HTTP is not enabled; set server.enable_lifecycle = true, or send SIGHUP\n";
-        return (StatusCode::FORBIDDEN, words.to_owned());
+        return (StatusCode::FORBIDDEN, words).into_response();
     };
     let (answer, answered) = oneshot::channel();
-    let gone = || Err("the daemon takes no reload now".to_owned());
-    let outcome = match requests.send(answer).await {
-        Ok(()) => answered.await.unwrap_or_else(|_| gone()),
-        Err(_) => gone(),
+    let reloaded = async {
+        // It waits for the reload before it, too.
+        requests.send(answer).await.ok()?;
+        answered.await.ok()
     };
-    match outcome {
-        Ok(words) => (StatusCode::OK, format!("{words}\n")),
-        Err(words) => (StatusCode::INTERNAL_SERVER_ERROR, format!("500: {words}\n")),
+    match tokio::time::timeout(RELOAD, reloaded).await {
+        Ok(Some(Ok(words))) => (StatusCode::OK, format!("{words}\n")).into_response(),
+        Ok(Some(Err(words))) => (StatusCode::INTERNAL_SERVER_ERROR, format!("500: {words}\n")).into_response(),
+        Ok(None) => later("503: no reload now: forebay is starting or stopping\n"),
+        Err(_) => later("503: the reload is under way and takes long: the log will tell what came of it\n"),
     }
+}
+
+/// Not now, but in a moment.
+fn later(words: &'static str) -> Response {
+    (StatusCode::SERVICE_UNAVAILABLE, AGAIN, words).into_response()
 }
 
 /// The configuration in force, every default filled in. It holds no secret: those stand in files it names.
@@ -110,7 +141,7 @@ pub(super) async fn version() -> axum::Json<Value> {
 }
 
 pub(super) async fn status(State(app): State<App>) -> Result<axum::Json<Value>, Refusal> {
-    let outcomes = ask(&app, <dyn ReadView>::outcomes).await?;
+    let outcomes = within(PATIENCE, ask(&app, <dyn ReadView>::outcomes)).await?;
     let pipelines: Vec<Value> = app.telemetry.now().iter().map(|now| pipeline(now, &outcomes)).collect();
     let state = match app.telemetry.readiness() {
         Readiness::Starting => "starting",
@@ -169,26 +200,21 @@ impl FilesQuery {
 
 pub(super) async fn files(
     State(app): State<App>,
-    query: Result<Query<FilesQuery>, axum::extract::rejection::QueryRejection>,
+    query: Result<Query<FilesQuery>, QueryRejection>,
 ) -> Result<axum::Json<Value>, Refusal> {
     let Query(query) = query.map_err(|error| Refusal::new(StatusCode::BAD_REQUEST, error.body_text()))?;
     let filter = query.filter(100)?;
-    if let Some(pipeline) = &filter.pipeline
-        && !app.telemetry.now().iter().any(|now| now.name == *pipeline)
-    {
-        return Err(Refusal::new(
-            StatusCode::BAD_REQUEST,
-            format!("no pipeline is called '{}'", pipeline.escape_debug()),
-        ));
-    }
-    let files = ask(&app, move |view| view.files(&filter)).await?;
+    let files = within(PATIENCE, ask(&app, move |view| view.files(&filter))).await?;
     Ok(axum::Json(json!({ "files": files })))
 }
 
-pub(super) async fn file(State(app): State<App>, Path(id): Path<String>) -> Result<axum::Json<Value>, Refusal> {
+pub(super) async fn file(
+    State(app): State<App>,
+    id: Result<Path<String>, PathRejection>,
+) -> Result<axum::Json<Value>, Refusal> {
     let absent = || Refusal::new(StatusCode::NOT_FOUND, "no file has this id");
-    let id = FileId::parse(&id).ok_or_else(absent)?;
-    ask(&app, move |view| view.file(&id)).await?.map(axum::Json).ok_or_else(absent)
+    let id = id.ok().and_then(|Path(id)| FileId::parse(&id)).ok_or_else(absent)?;
+    within(PATIENCE, ask(&app, move |view| view.file(&id))).await?.map(axum::Json).ok_or_else(absent)
 }
 
 pub(super) async fn not_found() -> (StatusCode, &'static str) {

@@ -18,13 +18,13 @@ use std::time::Duration;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
-use axum::response::{Html, IntoResponse as _, Response};
+use axum::response::{AppendHeaders, Html, IntoResponse as _, Response};
 use maud::{Markup, html};
 
 pub(super) use self::known::Known;
 use self::overview::Overview;
 use super::App;
-use super::api::{FilesQuery, Refusal, ask};
+use super::api::{AGAIN, FilesQuery, Refusal, ask, within};
 use super::view::{ReadView, ViewError};
 use crate::job::FileId;
 use crate::telemetry::Readiness;
@@ -43,7 +43,7 @@ pub(super) async fn index(State(app): State<App>) -> Html<String> {
     let ledger = if daemon.readiness == Readiness::Starting {
         Err("The ledger is being opened, or the first scan is under way.".to_owned())
     } else {
-        in_time(app.known.ask(&app)).await.map_err(|refusal| refusal.message)
+        within(PATIENCE, app.known.ask(&app)).await.map_err(|refusal| refusal.message)
     };
     let pipelines = app.telemetry.now();
     let page = Overview { daemon: &daemon, pipelines: &pipelines, trend: &app.trend, ledger: ledger.as_deref() };
@@ -58,14 +58,14 @@ pub(super) async fn list(State(app): State<App>, query: Result<Query<FilesQuery>
     let found = match filter {
         Ok(filter) => {
             let asked = filter.clone();
-            ask_soon(&app, move |view| view.files(&asked)).await.map(|files| (filter, files))
+            let question = move |view: &dyn ReadView| Ok((view.files(&asked)?, view.pipelines()?));
+            ask_soon(&app, question).await.map(|(files, pipelines)| (filter, files, pipelines))
         }
         Err(refusal) => Err(refusal),
     };
     match found {
-        Ok((filter, files)) => {
-            let names: Vec<String> = app.telemetry.now().into_iter().map(|now| now.name).collect();
-            answer(StatusCode::OK, &files::document(&app.telemetry.daemon_now(), &names, &filter, &files))
+        Ok((filter, files, pipelines)) => {
+            answer(StatusCode::OK, &files::document(&app.telemetry.daemon_now(), &pipelines, &filter, &files))
         }
         Err(refusal) => refused(&app, &refusal),
     }
@@ -105,15 +105,7 @@ async fn ask_soon<T: Send + 'static>(
     app: &App,
     question: impl FnOnce(&dyn ReadView) -> Result<T, ViewError> + Send + 'static,
 ) -> Result<T, Refusal> {
-    in_time(ask(app, question)).await
-}
-
-/// Waits for an answer of the ledger, but not for ever.
-async fn in_time<T>(answer: impl Future<Output = Result<T, Refusal>>) -> Result<T, Refusal> {
-    tokio::time::timeout(PATIENCE, answer).await.unwrap_or_else(|_| {
-        let words = format!("The ledger did not answer within {} s.", PATIENCE.as_secs());
-        Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, words))
-    })
+    within(PATIENCE, ask(app, question)).await
 }
 
 fn refused(app: &App, refusal: &Refusal) -> Response {
@@ -123,7 +115,9 @@ fn refused(app: &App, refusal: &Refusal) -> Response {
         p { (refusal.message) }
         p { a href="/files" { "The last files" } " · " a href="/" { "The status page" } }
     };
-    answer(refusal.code, &shell::document(&format!("{title} – forebay"), &app.telemetry.daemon_now(), &main))
+    let page = shell::document(&format!("{title} – forebay"), &app.telemetry.daemon_now(), &main);
+    let again = (refusal.code == StatusCode::SERVICE_UNAVAILABLE).then_some(AGAIN);
+    (AppendHeaders(again.into_iter().flatten()), answer(refusal.code, &page)).into_response()
 }
 
 fn answer(code: StatusCode, page: &Markup) -> Response {

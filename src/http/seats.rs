@@ -81,6 +81,12 @@ impl Seat {
         Busy { seat: Arc::clone(self) }
     }
 
+    /// Returns whether a request is being answered.
+    pub(super) fn is_busy(&self) -> bool {
+        let number = *self.number.lock().unwrap_or_else(PoisonError::into_inner);
+        !self.seats.waiting().since.contains_key(&number)
+    }
+
     fn wait(&self) {
         let mut waiting = self.seats.waiting();
         waiting.next += 1;
@@ -126,7 +132,9 @@ mod tests {
     async fn who_waited_longest_goes_and_who_is_being_answered_stays() {
         let seats = Seats::new(3);
         let [first, second, third] = [seats.take().await, seats.take().await, seats.take().await].map(Arc::new);
+        assert!(!first.is_busy());
         let busy = first.busy();
+        assert!(first.is_busy() && !second.is_busy());
         let (first, second, third) = (sit(first), sit(second), sit(third));
         let fourth = seats.take().await;
         assert!(!first.is_finished() && !third.is_finished());

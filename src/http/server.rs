@@ -114,6 +114,7 @@ impl Server {
     }
 
     async fn answer<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(self, stream: S, seat: Arc<Seat>) {
+        let stream = Timed::new(stream, Arc::clone(&seat));
         let answers = TowerToHyperService::new(self.router);
         let service = hyper::service::service_fn(move |request: Request<hyper::body::Incoming>| {
             let (busy, answer) = (seat.busy(), answers.call(request));
@@ -125,7 +126,7 @@ impl Server {
         });
         let mut builder = http1::Builder::new();
         builder.max_buf_size(HEAD).max_headers(HEADERS);
-        let connection = builder.serve_connection(TokioIo::new(Timed::new(stream)), service);
+        let connection = builder.serve_connection(TokioIo::new(stream), service);
         tokio::pin!(connection);
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,

@@ -30,6 +30,7 @@ impl ReadView for OneFile {
         match filter.state.as_deref() {
             Some("broken") => return Err(ViewError::Failed("disk on fire".to_owned())),
             Some("odd") => return Err(ViewError::Refused("'odd' is no state".to_owned())),
+            Some("early") => return Err(ViewError::Starting),
             _ => {}
         }
         Ok(vec![FileSummary {
@@ -46,7 +47,13 @@ impl ReadView for OneFile {
             rejects: BTreeMap::new(),
             reason: None,
             message: None,
+            replaces: None,
+            replaced_by: None,
         }])
+    }
+
+    fn pipelines(&self) -> Result<Vec<String>, ViewError> {
+        Ok(vec!["taxi".to_owned(), "gone".to_owned()])
     }
 
     fn config(&self) -> String {
@@ -220,16 +227,19 @@ fn the_api_speaks_json_also_when_it_refuses() {
     for (path, code, words) in [
         ("/api/v1/files/0", 404, "no file has this id"),
         ("/api/v1/files/..%2F..%2Fetc", 404, "no file has this id"),
+        ("/api/v1/files/%FF", 404, "no file has this id"),
         ("/api/v1/files?limit=0", 400, "limit is 0, it must be 1 to 1000"),
         ("/api/v1/files?limit=x", 400, "limit"),
         ("/api/v1/files?colour=red", 400, "colour"),
-        ("/api/v1/files?pipeline=moon", 400, "no pipeline is called 'moon'"),
         ("/api/v1/files?state=odd", 400, "'odd' is no state"),
         ("/api/v1/files?state=broken", 500, "the ledger cannot be read: disk on fire"),
+        ("/api/v1/files?state=early", 503, "forebay is starting and has not opened its ledger yet"),
     ] {
         let (found, body) = json(path);
         let error = body["error"].as_str().unwrap().to_owned();
         assert!(found == code && error.contains(words), "{path}: {found} {error}");
+        let (_, head, _) = endpoint.ask("GET", path);
+        assert_eq!(head.contains("\r\nretry-after: 5\r\n"), code == 503, "{path}: {head}");
     }
 }
 
@@ -264,7 +274,9 @@ fn reload_is_refused_unless_enabled_and_then_tells_what_came_of_it() {
     assert_eq!((code, body.as_str()), (200, "config reloaded\n"));
     let (code, _, body) = endpoint.ask("POST", "/-/reload");
     assert_eq!((code, body.as_str()), (500, "500: line 3: no\n"));
-    assert_eq!(endpoint.ask("POST", "/-/reload").0, 500, "nobody takes reloads any more");
+    let (code, head, body) = endpoint.ask("POST", "/-/reload");
+    assert!(code == 503 && head.contains("\r\nretry-after: 5\r\n"), "nobody takes reloads any more: {head}");
+    assert_eq!(body, "503: no reload now: forebay is starting or stopping\n");
 }
 
 #[test]

@@ -16,6 +16,9 @@ pub enum ViewError {
     /// The question makes no sense: an unknown state or pipeline, say. Told to whoever asked.
     #[error("{0}")]
     Refused(String),
+    /// It is not open yet.
+    #[error("forebay is starting and has not opened its ledger yet; ask again in a moment")]
+    Starting,
     /// The ledger failed.
     #[error("the ledger cannot be read: {0}")]
     Failed(String),
@@ -25,6 +28,10 @@ pub enum ViewError {
 pub trait ReadView: Send + Sync + 'static {
     /// Returns files by pipeline and outcome, over everything the ledger holds.
     fn outcomes(&self) -> Result<OutcomeCounts, ViewError>;
+
+    /// Returns every pipeline there are files of or may be: those of the configuration in force, in its order, then those that
+    /// only the ledger knows any more.
+    fn pipelines(&self) -> Result<Vec<String>, ViewError>;
 
     /// Returns the files that fit, last arrival first.
     fn files(&self, filter: &FileFilter) -> Result<Vec<FileSummary>, ViewError>;
@@ -81,6 +88,10 @@ pub struct FileSummary {
     pub reason: Option<QuarantineReason>,
     /// The same, for a person.
     pub message: Option<String>,
+    /// The file whose result its own takes the place of: it is a replay.
+    pub replaces: Option<FileId>,
+    /// The replay whose result took the place of its own.
+    pub replaced_by: Option<FileId>,
 }
 
 /// Returns a point in time as RFC 3339 in UTC, to the millisecond.

@@ -13,7 +13,8 @@ mod verify;
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, TryLockError};
+use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
@@ -28,6 +29,9 @@ pub use self::error::WebConfigError;
 use self::rate::{Bucket, Rate};
 use crate::telemetry::Telemetry;
 use crate::telemetry::event::Event;
+
+/// How long a request waits for a look at the files.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// A web config file, validated, with everything it names.
 #[derive(Debug)]
@@ -55,17 +59,12 @@ pub struct Web {
     path: PathBuf,
     protection: Protection,
     telemetry: Telemetry,
-    state: Mutex<State>,
+    /// The files that were read, as they were then. Held while they are looked at.
+    read: Mutex<Vec<(PathBuf, Option<Stamp>)>>,
+    config: RwLock<Arc<WebConfig>>,
     gate: Gate,
     bucket: Mutex<Option<Bucket>>,
     began: Instant,
-}
-
-#[derive(Debug)]
-struct State {
-    /// The files that were read, as they were then.
-    read: Vec<(PathBuf, Option<Stamp>)>,
-    config: Arc<WebConfig>,
 }
 
 /// What changes when a file does.
@@ -97,12 +96,12 @@ impl Web {
     pub fn open(path: &Path, telemetry: Telemetry) -> Result<Self, WebConfigError> {
         let found = file::read(path);
         let (config, protection) = found.config?;
-        let state = State { read: found.read, config: Arc::new(config) };
         Ok(Self {
             path: path.to_owned(),
             protection,
             telemetry,
-            state: Mutex::new(state),
+            read: Mutex::new(found.read),
+            config: RwLock::new(Arc::new(config)),
             gate: Gate::new(),
             bucket: Mutex::default(),
             began: Instant::now(),
@@ -150,27 +149,46 @@ impl Web {
         bucket.as_mut().is_none_or(|bucket| bucket.take(now))
     }
 
-    /// Returns the config in force now.
-    async fn now(self: &Arc<Self>) -> std::io::Result<Arc<WebConfig>> {
-        let web = Arc::clone(self);
-        Ok(tokio::task::spawn_blocking(move || web.look()).await?)
+    /// Says whether the file could be taken up as it is now. Blocking.
+    pub fn check(&self) -> Result<(), WebConfigError> {
+        self.fitting(file::read(&self.path).config).map(drop)
     }
 
-    fn look(&self) -> Arc<WebConfig> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.read.iter().all(|(path, before)| stamp(path) == *before) {
-            return Arc::clone(&state.config);
+    /// Refuses what no running endpoint can take up.
+    fn fitting(&self, read: Result<(WebConfig, Protection), WebConfigError>) -> Result<WebConfig, WebConfigError> {
+        let (config, protection) = read?;
+        let words = "whether there is TLS cannot change without a restart";
+        let same = protection.tls == self.protection.tls;
+        if same { Ok(config) } else { Err(WebConfigError::whole(&self.path, words)) }
+    }
+
+    /// Returns the config in force now. A disk that hangs changes nothing, and takes one thread: the others are for scrapes.
+    async fn now(self: &Arc<Self>) -> std::io::Result<Arc<WebConfig>> {
+        let web = Arc::clone(self);
+        match tokio::time::timeout(LOOK, tokio::task::spawn_blocking(move || web.look())).await {
+            Ok(looked) => looked?,
+            Err(_) => {
+                tracing::debug!(file = %self.path.display(), "the web config cannot be looked at: its disk hangs");
+            }
+        }
+        Ok(Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner)))
+    }
+
+    /// Takes up what has changed. Leaves it to whoever is at it already.
+    fn look(&self) {
+        let mut read = match self.read.try_lock() {
+            Ok(read) => read,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return,
+        };
+        if read.iter().all(|(path, before)| stamp(path) == *before) {
+            return;
         }
         let found = file::read(&self.path);
-        state.read = found.read;
-        let config = found.config.and_then(|(config, protection)| {
-            let same = protection.tls == self.protection.tls;
-            let words = "whether there is TLS cannot change without a restart";
-            if same { Ok(config) } else { Err(WebConfigError::whole(&self.path, words)) }
-        });
-        match config {
+        *read = found.read;
+        match self.fitting(found.config) {
             Ok(config) => {
-                state.config = Arc::new(config);
+                *self.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
                 tracing::info!(file = %self.path.display(), "web config read again");
             }
             Err(error) => {
@@ -178,7 +196,6 @@ impl Web {
                 self.telemetry.emit(Event::Error { component: "http", kind: "web_config", message: &message });
             }
         }
-        Arc::clone(&state.config)
     }
 }
 

@@ -207,6 +207,16 @@ pub(super) fn files(connection: &Connection, filter: &Filter) -> rusqlite::Resul
     rows(connection, &sql, rusqlite::params_from_iter(values))
 }
 
+/// From one name to the next by the index: `DISTINCT` would read an entry of it for every file.
+pub(super) const PIPELINES: &str = "WITH RECURSIVE names(name) AS (
+        SELECT min(pipeline) FROM files
+        UNION ALL SELECT (SELECT min(pipeline) FROM files WHERE pipeline > name) FROM names WHERE name IS NOT NULL
+    ) SELECT name FROM names WHERE name IS NOT NULL";
+
+pub(super) fn pipelines(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+    connection.prepare_cached(PIPELINES)?.query_map((), |row| row.get(0))?.collect()
+}
+
 pub(super) fn page(connection: &Connection, after: Option<&FileId>, limit: usize) -> rusqlite::Result<Vec<FileRow>> {
     let after = after.map_or("", FileId::as_str);
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);

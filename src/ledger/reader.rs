@@ -46,6 +46,11 @@ impl LedgerReader {
         self.read(query::integrity)
     }
 
+    /// Returns every pipeline it holds files of, by name.
+    pub fn pipelines(&self) -> Result<Vec<String>, LedgerError> {
+        self.read(query::pipelines)
+    }
+
     /// Returns the story of a file, oldest line first.
     pub fn story(&self, id: &FileId) -> Result<Vec<StoryLine>, LedgerError> {
         self.read(|connection| query::story(connection, id))

@@ -379,6 +379,7 @@ fn questions_asked_often_use_an_index() {
         "SELECT state, count(*) FROM files WHERE state <> 'done' GROUP BY state",
         query::PUBLISHED_AS,
         query::KEPT,
+        query::PIPELINES,
         "SELECT 1 FROM files WHERE pipeline = ? AND size = ? AND outcome = 'succeeded' LIMIT 1",
         "SELECT * FROM files WHERE pipeline = ? AND name = ? AND state <> 'done' AND state = 'claimed'",
         "SELECT max(finished_at) FROM files WHERE pipeline = ? AND outcome = ?",

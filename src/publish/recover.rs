@@ -57,7 +57,8 @@ impl Publisher {
     /// Finishes what was begun before this process, by state; sweeps staging and work folders. Files of pipelines that are
     /// not among `pipelines` are left alone. One file's failure does not stop the others; a failing ledger does.
     pub fn recover(&self, pipelines: &[Arc<Pipeline>]) -> Result<Vec<Recovered>, PublishError> {
-        let mut told = self.resume(pipelines)?;
+        let mut told = Vec::new();
+        self.resume(pipelines, &mut told)?;
         for pipeline in pipelines {
             self.sweep_staging(pipeline)?;
             self.sweep_retired(pipeline)?;
@@ -66,9 +67,9 @@ impl Publisher {
         Ok(told)
     }
 
-    /// Does the same but for the sweeping: for pipelines that come while others are at work, maybe in the same folders.
-    pub fn resume(&self, pipelines: &[Arc<Pipeline>]) -> Result<Vec<Recovered>, PublishError> {
-        let mut told = Vec::new();
+    /// Does the same but for the sweeping: for pipelines that come while others are at work, maybe in the same folders. What it
+    /// did is in `told`, also if it fails half way.
+    pub fn resume(&self, pipelines: &[Arc<Pipeline>], told: &mut Vec<Recovered>) -> Result<(), PublishError> {
         for pipeline in pipelines {
             self.sync_roots(pipeline)?;
         }
@@ -83,7 +84,7 @@ impl Publisher {
                 Err(err) => told.push(Recovered::Stuck { arrival, message: err.to_string() }),
             }
         }
-        Ok(told)
+        Ok(())
     }
 
     /// Looks which originals have left quarantine (mended, retried or removed by somebody) and tells the ledger. Returns how

@@ -8,6 +8,17 @@ use crate::job::{
     Timestamp,
 };
 
+/// What came of a look at the configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Loaded {
+    /// It is in force from now on.
+    TakenUp,
+    /// It is the one in force.
+    Unchanged,
+    /// It cannot be taken up: the one before stays.
+    Refused,
+}
+
 /// Something happened. Borrowed, built on the spot, never stored.
 #[derive(Debug, Clone)]
 pub enum Event<'a> {
@@ -280,12 +291,12 @@ pub enum Event<'a> {
         /// Last file seen.
         last_arrival: Option<Timestamp>,
     },
-    /// The config was loaded (at start) or reloaded.
+    /// The config was looked at, at the start or by a reload.
     ConfigLoaded {
         /// When.
         at: Timestamp,
-        /// Whether it was sound. If not, the old one stays.
-        ok: bool,
+        /// What came of it.
+        outcome: Loaded,
         /// For a person.
         message: &'a str,
     },

@@ -5,7 +5,7 @@
 
 use tracing::{debug, error, info, warn};
 
-use super::event::Event;
+use super::event::{Event, Loaded};
 use crate::job::{JobReport, Outcome, QuarantineReason, RowCounts};
 
 /// Writes the log line of one event, if it has one.
@@ -82,9 +82,11 @@ pub(super) fn tell(event: &Event<'_>) {
             // Whoever handles the failure words it; here only its cost is told.
             debug!(op, seconds = took.as_secs_f64(), failed, "ledger operation");
         }
-        Event::ConfigLoaded { ok: true, message, .. } => info!(detail = message, "config loaded"),
-        Event::ConfigLoaded { ok: false, message, .. } => {
+        Event::ConfigLoaded { outcome: Loaded::Refused, message, .. } => {
             error!(detail = message, "config refused: the one before stays in force");
+        }
+        Event::ConfigLoaded { outcome: Loaded::TakenUp | Loaded::Unchanged, message, .. } => {
+            info!(detail = message, "config loaded");
         }
         Event::HttpRequest { handler, code } => debug!(handler, code, "request answered"),
         Event::Error { component, kind, message } => error!(component, kind, detail = message, "operation failed"),

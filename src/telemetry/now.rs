@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::PoisonError;
 use std::time::Duration;
 
-use super::event::Event;
+use super::event::{Event, Loaded};
 use super::{Inner, Readiness};
 use crate::job::{RejectReason, RowCounts, Timestamp};
 
@@ -79,19 +79,17 @@ pub struct DaemonNow {
     pub waits_for: BTreeSet<&'static str>,
     /// Bytes free and bytes in all, by `input`, `output`, `state`.
     pub volumes: BTreeMap<&'static str, (u64, u64)>,
-    /// The last time the configuration was looked at.
+    /// The configuration in force, once there is one.
     pub config: Option<ConfigNow>,
 }
 
-/// What came of looking at the configuration.
+/// What is known of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigNow {
-    /// When.
-    pub at: Timestamp,
-    /// Whether it was taken up, or already was.
-    pub ok: bool,
-    /// For a person; empty at the start.
-    pub message: String,
+    /// When the one in force was taken up.
+    pub since: Timestamp,
+    /// When the last look found another one that could not be, and why, for a person.
+    pub refused: Option<(Timestamp, String)>,
 }
 
 impl Inner {
@@ -115,9 +113,11 @@ impl Inner {
                 self.noted(|now| now.waits_for.retain(|waiting| *waiting != reason));
             }
             Event::Filesystem { volume, free, size } => self.noted(|now| now.volumes.extend([(volume, (free, size))])),
-            Event::ConfigLoaded { at, ok, message } => {
-                self.noted(|now| now.config = Some(ConfigNow { at, ok, message: message.to_owned() }));
-            }
+            Event::ConfigLoaded { at, outcome, message } => self.noted(|now| {
+                let before = now.config.as_ref().filter(|_| outcome != Loaded::TakenUp);
+                let refused = (outcome == Loaded::Refused).then(|| (at, message.to_owned()));
+                now.config = Some(ConfigNow { since: before.map_or(at, |before| before.since), refused });
+            }),
             _ => {}
         }
     }

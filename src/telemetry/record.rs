@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use metrics::Counter;
 
 use super::catalog::Name;
-use super::event::Event;
+use super::event::{Event, Loaded};
 use super::handles::{DaemonHandles, PipelineHandles, pair};
 use super::registry::{Late, PerWord, Samples, Whose, number};
 use super::{Inner, Readiness};
@@ -163,7 +163,8 @@ impl Inner {
                     });
                 });
             }
-            Event::ConfigLoaded { at, ok, .. } => {
+            Event::ConfigLoaded { at, outcome, .. } => {
+                let ok = outcome != Loaded::Refused;
                 daemon.reload_successful.set(f64::from(u8::from(ok)));
                 if ok {
                     daemon.reload_time.set(at.as_seconds());

@@ -6,6 +6,7 @@ mod formats;
 mod people;
 
 use super::catalog::{Born, Kind, Label, Scope, Values};
+use super::event::Loaded;
 use super::*;
 use crate::job::{
     CrashCause, DiscoverySource, DriftKind, FileId, InputFacts, JobReport, Outcome, Progress, QuarantineReason,
@@ -128,7 +129,7 @@ fn a_busy_day(telemetry: &Telemetry) {
         last_failure: None,
         last_arrival: None,
     });
-    telemetry.emit(Event::ConfigLoaded { at: AT, ok: true, message: "" });
+    telemetry.emit(Event::ConfigLoaded { at: AT, outcome: Loaded::TakenUp, message: "" });
     telemetry.emit(Event::HttpRequest { handler: "metrics", code: 200 });
     telemetry.emit(Event::Error { component: "publish", kind: "archive", message: "" });
 }

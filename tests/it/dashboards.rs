@@ -65,6 +65,8 @@ const SPOILED: &[(&str, Spoil)] = &[
     ("target-job-rule", |of| asking(of, "up")),
     ("target-job-rule", |of| asking(of, "up{job=\"forebay\", instance=~\"$instance\"}")),
     ("target-instance-rule", |of| asking(of, "up{job=~\"$job\"}")),
+    ("target-instance-rule", |of| asking(of, "up{job=~\"$job\", instance=~\"$instance|\"}")),
+    ("target-instance-rule", |of| asking(of, "ALERTS{job=~\"$job\", instance=~\"$instance\"}")),
     ("target-counter-agg-rule", |of| asking(of, "a_total{job=~\"$job\", instance=~\"$instance\"}")),
     ("target-counter-agg-rule", |of| asking(of, "delta(a_total{job=~\"$job\", instance=~\"$instance\"}[$__range])")),
     ("target-rate-interval-rule", |of| asking(of, "rate(a_total{job=~\"$job\", instance=~\"$instance\"}[5m])")),
@@ -110,6 +112,35 @@ fn prometheus_understands_every_expression() {
 #[should_panic(expected = "promtool")]
 fn what_is_no_expression_is_refused() {
     assert!(promtool(&["sum by (up".to_owned()]).is_some(), "promtool is not here to refuse it");
+}
+
+/// Nothing is scraped: then the alert that says so is all there is to be seen, whatever is chosen.
+#[test]
+fn an_alert_without_an_instance_is_shown() {
+    let one = |name: &'static str, value: &str| (name, vec![value.to_owned()]);
+    let chosen = [
+        vec![("job", vec![]), ("instance", vec![]), ("pipeline", vec![])],
+        vec![one("job", "forebay"), one("instance", "127.0.0.1:17170"), one("pipeline", "p")],
+    ];
+    let alert = "ALERTS{alertname=\"ForebayAbsent\", alertstate=\"firing\", job=\"forebay\", severity=\"critical\"}";
+    let asking: Vec<Query> = every_query().into_iter().filter(|query| query.expr.starts_with("ALERTS{")).collect();
+    assert!(asking.len() >= 4, "{asking:?}");
+    let mut questions = Vec::new();
+    for values in chosen {
+        let chosen = Chosen { values, range: 3600 };
+        let exprs = asking.iter().map(|query| chosen.put_into(&query.expr));
+        questions.extend(
+            exprs.map(
+                |expr| json!({ "expr": expr, "eval_time": "10m", "exp_samples": [{ "labels": alert, "value": 1 }] }),
+            ),
+        );
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("absent.yml");
+    let rules = Path::new(ROOT).join("alerts/forebay.rules.yml");
+    let test = json!({ "interval": "1m", "promql_expr_test": questions });
+    fs::write(&path, json!({ "rule_files": [rules], "tests": [test] }).to_string()).unwrap();
+    tool("promtool", &["test", "rules", path.to_str().unwrap()]);
 }
 
 /// Returns what names a metric, a label, a value or a record that is not there.
@@ -252,11 +283,13 @@ fn the_readme_makes_configurations_that_the_tools_take() {
 fn provisioning_finds_the_dashboards_and_the_files_behind_exemplars() {
     let provider = read("grafana/provisioning/dashboards/forebay.yml");
     assert!(provider.contains("path: /etc/grafana/dashboards/forebay\n"), "{provider}");
-    let source = read("grafana/provisioning/datasources/forebay.yml");
-    // Two dollars: Grafana puts the environment in place of one.
-    let link = "url: http://127.0.0.1:17170/api/v1/files/$${__value.raw}\n";
-    assert!(source.contains(link) && source.contains("- name: file_id\n"), "{source}");
-    assert!(source.contains("type: prometheus\n"), "{source}");
+    for source in ["grafana/provisioning/datasources/forebay.yml", "deploy/compose/datasource.yml"] {
+        let source = read(source);
+        // The page for people. Two dollars: Grafana puts the environment in place of one.
+        let link = "url: http://127.0.0.1:17170/files/$${__value.raw}\n";
+        assert!(source.contains(link) && source.contains("- name: file_id\n"), "{source}");
+        assert!(source.contains("type: prometheus\n"), "{source}");
+    }
     let readme = read("grafana/README.md");
     assert!(readme.contains("/etc/grafana/dashboards/forebay"), "the README puts them where the provider looks");
     let help = Cli::at(Path::new(ROOT)).args(["print", "dashboards", "--help"]).run().expect_code(0).stdout;

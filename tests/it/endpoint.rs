@@ -244,3 +244,32 @@ fn make_noise(daemon: &Daemon, rounds: u32) {
 
 const REQUEST: &[u8] = b"GET /metrics?name[]=forebay_ready HTTP/1.1\r\nHost: localhost\r\nAccept: */*\r\n\
     Accept-Encoding: gzip\r\nAuthorization: Basic eDp5\r\nContent-Length: 5\r\n\r\n";
+
+/// Another program keeps the ledger to itself: the start waits for it, and whoever asks meanwhile must not.
+#[test]
+fn a_start_that_takes_its_time_says_so() {
+    let project =
+        Project::with_config(&format!("[server]\nlisten = \"127.0.0.1:0\"\nenable_lifecycle = true\n{PIPELINE}"));
+    project.start().stop();
+    let ledger = rusqlite::Connection::open(project.path("data/state/ledger.db")).unwrap();
+    ledger.execute_batch("PRAGMA locking_mode = exclusive; BEGIN EXCLUSIVE").unwrap();
+    let daemon = Daemon::spawn(&project, &[]);
+    for path in ["/files", "/files/01kah5zq8v3w", "/api/v1/files", "/api/v1/files/01kah5zq8v3w", "/api/v1/status"] {
+        let answer = daemon.get(path);
+        assert_eq!(answer.code, 503, "{path}: {}", answer.body);
+        assert!(
+            answer.body.contains("forebay is starting and has not opened its ledger yet"),
+            "{path}: {}",
+            answer.body
+        );
+    }
+    let answer = daemon.post("/-/reload", &[]);
+    assert_eq!((answer.code, answer.body.as_str()), (503, "503: no reload now: forebay is starting or stopping\n"));
+    assert!(daemon.get("/").body.contains("<h1>Starting</h1>"));
+    let errors = daemon.scrape().metric("forebay_errors_total").label("component", "http").sum();
+    assert!(errors < 0.5, "a start is no fault");
+    drop(ledger);
+    wait_for("the start to go on", || (daemon.get("/-/ready").code == 200).then_some(()));
+    assert_eq!((daemon.get("/files").code, daemon.post("/-/reload", &[]).code), (200, 200));
+    daemon.stop();
+}

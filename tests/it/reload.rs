@@ -6,7 +6,7 @@ use std::fs;
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::support::{Daemon, Project, files_under, wait_for};
+use crate::support::{Daemon, Project, files_under, wait_for, write_certificates};
 
 /// Rows of a file that takes long enough to be caught in the middle.
 const MANY: u32 = if cfg!(debug_assertions) { 2_500_000 } else { 10_000_000 };
@@ -104,10 +104,66 @@ fn a_removed_pipeline_finishes_its_file_and_leaves_its_inbox_and_the_metrics_alo
     let rows = u64::from(MANY);
     assert_eq!(project.published("p")[0].rows(), [rows, rows, 0, 0]);
     assert_eq!(project.left_in_inbox("p"), ["late.csv"]);
+    // The ledger keeps its files, and the pages list them.
+    for path in ["/files?pipeline=p", "/api/v1/files?pipeline=p"] {
+        let answer = daemon.get(path);
+        assert!(answer.code == 200 && answer.body.contains("big.csv"), "{path}: {} {}", answer.code, answer.body);
+    }
+    assert!(daemon.get("/files").body.contains("<option value=\"p\">p</option>"), "it can be chosen");
+    let never = daemon.get("/api/v1/files?pipeline=moon");
+    assert!(never.code == 400 && never.body.contains("there is: q, p"), "{}", never.body);
     taken_up(&project, &daemon, &config(&[pipeline("p", 0), pipeline("q", 0)]), "added p");
     // The counters go on where they were: a series that comes back smaller would look like a restart.
     daemon.wait_processed("p", 2);
     assert!(project.left_in_inbox("p").is_empty());
+    daemon.stop();
+}
+
+#[test]
+fn a_removed_pipeline_says_what_stays_in_its_quarantine() {
+    let both = config(&[pipeline("p", 0), pipeline("q", 0)]);
+    let project = Project::with_config(&both);
+    let daemon = project.start();
+    for (number, words) in
+        [(1, "removed p (1 file stays in its quarantine)"), (2, "removed p (2 files stay in its quarantine)")]
+    {
+        project.drop_file("p", format!("{number}.csv"), format!("other\n{number}\n"));
+        daemon.wait_processed("p", number);
+        let quarantined = || daemon.scrape().metric("forebay_files_quarantined").label("pipeline", "p").value();
+        assert_eq!(format!("{}", quarantined()), number.to_string());
+        taken_up(&project, &daemon, &config(&[pipeline("q", 0)]), words);
+        let told = format!("forebay.toml: taken up; {words}");
+        assert!(daemon.log().contains(&told), "{}", daemon.log());
+        assert!(!daemon.scrape().text().contains("forebay_files_quarantined{pipeline=\"p\"}"));
+        taken_up(&project, &daemon, &both, "added p");
+        assert_eq!(format!("{}", quarantined()), number.to_string(), "it is back, and so are its files, at once");
+    }
+    project.configure(&config(&[pipeline("q", 0)]));
+    daemon.stop();
+    let daemon = project.start();
+    taken_up(&project, &daemon, &both, "added p");
+    let quarantined = daemon.scrape().metric("forebay_files_quarantined").label("pipeline", "p").value();
+    assert_eq!(format!("{quarantined}"), "2", "also if this process has never seen it");
+    daemon.stop();
+}
+
+#[test]
+fn a_reload_without_a_change_leaves_the_time_of_the_last_one() {
+    let project = project(&[pipeline("p", 0)]);
+    let daemon = project.start();
+    let since = || {
+        let page = daemon.get("/").body;
+        let at = page.split("in force since <time datetime=\"").nth(1).and_then(|rest| rest.split('"').next());
+        at.unwrap_or_else(|| panic!("{page}")).to_owned()
+    };
+    let started = since();
+    assert_eq!(reload(&daemon), (200, "forebay.toml has not changed\n".to_owned()));
+    assert_eq!(since(), started);
+    project.configure("nonsense");
+    assert_eq!(reload(&daemon).0, 500);
+    assert!(daemon.get("/").body.contains("<b>not taken up</b>") && since() == started);
+    taken_up(&project, &daemon, &config(&[pipeline("p", 1)]), "changed p");
+    assert!(since() > started && !daemon.get("/").body.contains("not taken up"));
     daemon.stop();
 }
 
@@ -268,6 +324,11 @@ fn the_web_config_is_looked_at_too() {
     fs::write(project.path("web.yml"), "nonsense: true\n").unwrap();
     let (code, words) = reload(&daemon);
     assert!(code == 500 && words.contains("web.yml") && words.contains("nonsense"), "{words}");
+    write_certificates(&project);
+    let tls = "tls_server_config:\n  cert_file: server.pem\n  key_file: server.key\n";
+    fs::write(project.path("web.yml"), tls).unwrap();
+    let (code, words) = reload(&daemon);
+    assert!(code == 500 && words.contains("whether there is TLS cannot change"), "{words}");
     fs::write(project.path("web.yml"), headers("sameorigin")).unwrap();
     assert_eq!(reload(&daemon).0, 200);
     assert!(daemon.scrape().metric("forebay_config_last_reload_successful").value() > 0.5);

@@ -180,10 +180,12 @@ fn configuration(daemon: &DaemonNow) -> Markup {
         div {
             dt { "Configuration" }
             @match &daemon.config {
-                Some(config) if config.ok => dd { "in force since " (ago(daemon.at, config.at)) },
                 Some(config) => {
-                    dd class="bad" { b { "not taken up" } ", " (ago(daemon.at, config.at)) }
-                    dd class="soft" { (config.message) }
+                    @if let Some((at, why)) = &config.refused {
+                        dd class="bad" { b { "not taken up" } ", " (ago(daemon.at, *at)) }
+                        dd class="soft" { (why) }
+                    }
+                    dd { "in force since " (ago(daemon.at, config.since)) }
                 }
                 None => dd class="soft" { "not known yet" },
             }

@@ -19,6 +19,9 @@ pub(super) fn badge(class: &str, sign: &str, word: &str) -> Markup {
 
 /// How a file ended, or how far it is.
 pub(super) fn ending(file: &FileSummary) -> Markup {
+    if let Some(replay) = &file.replaced_by {
+        return html! { (badge("plain", "–", "replaced")) " " a href={ "/files/" (replay) } { "by a replay" } };
+    }
     match file.outcome {
         Some(outcome @ (Outcome::Quarantined | Outcome::Failed)) => badge("failing", "✕", outcome.as_str()),
         Some(outcome @ Outcome::Succeeded) => badge("ok", "✓", outcome.as_str()),

@@ -65,6 +65,12 @@ fn next(daemon: &DaemonNow, story: &Story) -> Markup {
                 @if let Some(first) = &story.duplicate_of {
                     li { "The same content was published as " a href={ "/files/" (first) } { code { (first) } } "." }
                 }
+                @if let Some(old) = &story.file.replaces {
+                    li { "It is a replay of " a href={ "/files/" (old) } { code { (old) } } "." }
+                }
+                @if let Some(replay) = &story.file.replaced_by {
+                    li { "Its result was replaced by that of " a href={ "/files/" (replay) } { code { (replay) } } "." }
+                }
             }
         }
     }

@@ -144,6 +144,10 @@ impl ReadView for Hanging {
         Ok(OutcomeCounts::new())
     }
 
+    fn pipelines(&self) -> Result<Vec<String>, ViewError> {
+        Ok(Vec::new())
+    }
+
     fn files(&self, _: &FileFilter) -> Result<Vec<FileSummary>, ViewError> {
         Ok(Vec::new())
     }

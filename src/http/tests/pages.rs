@@ -108,13 +108,17 @@ fn files_are_listed_by_pipeline_and_state() {
     assert!(code == 200 && body.contains("a&lt;b.csv"), "{body}");
     let chosen = "<option value=\"succeeded\" selected>succeeded</option>";
     assert!(body.contains("<option value=\"taxi\" selected>taxi</option>") && body.contains(chosen), "{body}");
+    let (code, body) = endpoint.get("/files?pipeline=gone");
+    assert!(code == 200 && body.contains("<option value=\"gone\" selected>gone</option>"), "{body}");
     for (query, code, words) in [
         ("limit=0", 400, "limit is 0"),
         ("colour=red", 400, "colour"),
         ("state=odd", 400, "'odd' is no state"),
         ("state=broken", 500, "disk on fire"),
+        ("state=early", 503, "forebay is starting"),
     ] {
-        let (found, body) = endpoint.get(&format!("/files?{query}"));
+        let (found, head, body) = endpoint.ask("GET", &format!("/files?{query}"));
+        assert_eq!(head.contains("\r\nretry-after: 5\r\n"), code == 503, "{query}: {head}");
         assert!(found == code && body.contains(words) && body.contains("<main"), "{query}: {found} {body}");
     }
 }

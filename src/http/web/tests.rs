@@ -200,6 +200,7 @@ async fn a_change_is_taken_up_and_a_broken_one_changes_nothing() {
         folder.write("web.yml", broken);
         assert_eq!(headers().await, ["x-frame-options: sameorigin"], "{broken}");
         assert_eq!(headers().await, ["x-frame-options: sameorigin"], "{broken}");
+        assert!(web.check().is_err(), "a reload is told so: {broken}");
     }
     assert_eq!(failures(), "2", "each is told once");
     folder.write("web.yml", &format!("basic_auth_users:\n  alice: {HASH}\n"));
@@ -209,6 +210,7 @@ async fn a_change_is_taken_up_and_a_broken_one_changes_nothing() {
     assert_eq!(headers().await, ["429 Too Many Requests"]);
     folder.write("web.yml", "");
     assert_eq!(headers().await, Vec::<String>::new());
+    web.check().unwrap();
 }
 
 #[tokio::test]
@@ -225,4 +227,24 @@ async fn a_new_certificate_is_taken_up_without_a_change_of_the_file() {
     assert!(Arc::ptr_eq(&first, &web.now().await.unwrap()), "what was in force stays");
     folder.write("key.pem", &key.serialize_pem());
     assert!(!Arc::ptr_eq(&first, &web.now().await.unwrap()), "the new pair is in force");
+}
+
+#[tokio::test]
+async fn a_disk_that_hangs_keeps_nobody_waiting_for_long_and_leaves_the_door_as_it_is() {
+    use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat, open, unlink};
+    let folder = Folder::new();
+    folder.write("web.yml", &format!("basic_auth_users:\n  alice: {HASH}\n"));
+    let path = folder.path("web.yml");
+    let web = Arc::new(Web::open(&path, Telemetry::new(&[])).unwrap());
+    // Reading a pipe that nobody writes to is like reading from a disk that is gone.
+    unlink(&path).unwrap();
+    mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    let began = Instant::now();
+    for _ in 0..100 {
+        let (_, refused) = web.admit(&HeaderMap::new()).await;
+        assert_eq!(refused.unwrap().status(), StatusCode::UNAUTHORIZED);
+    }
+    let took = began.elapsed();
+    assert!((LOOK..LOOK * 5).contains(&took), "the first one waits a little: {took:?}");
+    drop(open(&path, OFlags::WRONLY | OFlags::NONBLOCK, Mode::empty()).unwrap());
 }

@@ -18,12 +18,26 @@ fn the_daemons_own_state_is_what_the_events_told() {
     assert_eq!((now.workers, now.workers_busy, now.worker_crashes, now.workers_resident), (2, 1, 1, 1 << 20));
     assert_eq!((now.memory_budget, now.memory_reserved), (Some(1 << 30), 5));
     assert_eq!((now.waits_for.iter().copied().collect::<Vec<_>>(), now.volumes["state"]), (vec!["disk"], (10, 20)));
-    assert_eq!(now.config, Some(ConfigNow { at: AT, ok: true, message: String::new() }));
+    assert_eq!(now.config, Some(ConfigNow { since: AT, refused: None }));
     assert!(now.resident > 1 << 20, "{}", now.resident);
     telemetry.emit(Event::Backpressure { reason: "disk", active: false });
-    telemetry.emit(Event::ConfigLoaded { at: AT, ok: false, message: "line 3" });
-    let now = telemetry.daemon_now();
-    assert!(now.waits_for.is_empty() && now.config.is_some_and(|config| !config.ok && config.message == "line 3"));
+    assert!(telemetry.daemon_now().waits_for.is_empty());
+}
+
+#[test]
+fn a_configuration_is_in_force_until_another_one_is_taken_up() {
+    let telemetry = fresh();
+    let looked = |seconds: i64, outcome: Loaded| {
+        let at = Timestamp(AT.0 + seconds * 1_000_000_000);
+        telemetry.emit(Event::ConfigLoaded { at, outcome, message: "line 3" });
+        let config = telemetry.daemon_now().config.unwrap();
+        ((config.since.0 - AT.0) / 1_000_000_000, config.refused.map(|(at, why)| ((at.0 - AT.0) / 1_000_000_000, why)))
+    };
+    assert_eq!(looked(1, Loaded::TakenUp), (1, None));
+    assert_eq!(looked(2, Loaded::Unchanged), (1, None));
+    assert_eq!(looked(3, Loaded::Refused), (1, Some((3, "line 3".to_owned()))));
+    assert_eq!(looked(4, Loaded::Unchanged), (1, None), "what was in force all the time is found again");
+    assert_eq!(looked(5, Loaded::TakenUp), (5, None));
 }
 
 #[test]

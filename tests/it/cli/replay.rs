@@ -5,10 +5,27 @@ use std::fs;
 use serde_json::Value;
 
 use super::{HALF_GOOD, MOSTLY_BAD, NUMBERS};
-use crate::support::Project;
+use crate::support::{Daemon, Project};
 
 fn explained(project: &Project, what: &str) -> Value {
     project.cli().args(["explain", what, "--json"]).run().expect_code(0).json()
+}
+
+fn pages_lead_from_one_to_the_other(daemon: &Daemon, old: &str, new: &str) {
+    let replaced = format!("replaced</span> <a href=\"/files/{new}\">by a replay</a>");
+    for path in ["/", "/files", &format!("/files/{old}")] {
+        let page = daemon.get(path).body;
+        assert_eq!(page.matches(&replaced).count(), 1, "{path}: {page}");
+    }
+    let (was, is) = (daemon.get(&format!("/files/{old}")).body, daemon.get(&format!("/files/{new}")).body);
+    assert!(
+        was.contains(&format!("replaced by that of <a href=\"/files/{new}\">")) && !was.contains("succeeded"),
+        "{was}"
+    );
+    assert!(is.contains(&format!("It is a replay of <a href=\"/files/{old}\">")) && is.contains("succeeded"), "{is}");
+    let files: Value = serde_json::from_str(&daemon.get("/api/v1/files").body).unwrap();
+    let [newer, older] = [&files["files"][0], &files["files"][1]];
+    assert_eq!((newer["replaces"].as_str(), older["replaced_by"].as_str()), (Some(old), Some(new)));
 }
 
 #[test]
@@ -29,6 +46,7 @@ fn a_replay_takes_the_place_of_the_old_result_with_the_config_in_force() {
     assert_eq!(published[0].rows(), [4, 2, 2, 0]);
     assert_eq!(project.archived("numbers").len(), 1);
     assert!(project.left_in_inbox("numbers").is_empty());
+    pages_lead_from_one_to_the_other(&daemon, &old_id, published[0].manifest["id"].as_str().unwrap());
     daemon.stop();
 
     // Without a daemon, and with another config: the next start takes it up.

@@ -130,8 +130,8 @@ fn one_query(expr: &str, tell: &mut impl FnMut(&str, &str)) {
         tell("target-job-rule", &series);
     }
     for selector in selectors(expr) {
-        for label in ["job", "instance"] {
-            if !selector.matchers.contains(&(label, "=~", format!("${label}").as_str())) {
+        for (label, chosen) in [("job", "$job"), ("instance", instance(selector.name))] {
+            if !selector.matchers.contains(&(label, "=~", chosen)) {
                 tell(&format!("target-{label}-rule"), selector.name);
             }
         }
@@ -146,4 +146,9 @@ fn one_query(expr: &str, tell: &mut impl FnMut(&str, &str)) {
             _ => {}
         }
     }
+}
+
+/// Alerts also without an instance: `ForebayAbsent` has none, there being nothing to scrape.
+fn instance(series: &str) -> &'static str {
+    if series == "ALERTS" { "$instance|" } else { "$instance" }
 }
