@@ -81,11 +81,15 @@ class Daemon:
         end = time.monotonic() + PATIENCE
         while not condition():
             self.look()
-            if self.process.poll() is not None:
-                sys.exit(f"waited for {what}, but the daemon ended with {self.process.returncode}:\n{self.tail()}")
-            if time.monotonic() > end:
-                sys.exit(f"waited {PATIENCE:.0f} s for {what}:\n{self.tail()}")
+            self.hope(what, end)
             time.sleep(pause)
+
+    def hope(self, what: str, end: float) -> None:
+        """Stops if what is waited for will not come: the daemon has ended, or the time is over."""
+        if self.process.poll() is not None:
+            sys.exit(f"waited for {what}, but the daemon ended with {self.process.returncode}:\n{self.tail()}")
+        if time.monotonic() > end:
+            sys.exit(f"waited {PATIENCE:.0f} s for {what}:\n{self.tail()}")
 
     def tail(self) -> str:
         return "\n".join(self.log.read_text().splitlines()[-20:])

@@ -1,7 +1,7 @@
 """How long a scrape takes while the daemon has all it can do: the large file and a flood of small ones, at once.
 
-A scrape is a connection of its own, from the first byte asked to the last one read. Ten a second, in turns of text and of
-OpenMetrics with gzip, begun at fixed times whatever the one before took. The client has no core of its own either.
+A scrape is a connection of its own, from the first byte asked to the last one read. Twenty a second, in turns of text and of
+OpenMetrics with gzip, each begun when it is due, however long the one before took. The client has no core of its own either.
 """
 
 import gzip
@@ -18,7 +18,7 @@ from daemon import Daemon, processed
 from measure import percentile, pin, table
 from options import Options
 
-EVERY = 0.1
+EVERY = 0.05
 ROWS = 100
 LATE = 0.010
 FORMATS = {
