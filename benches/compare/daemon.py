@@ -111,7 +111,8 @@ class Daemon:
     def memory(self, pid: int, kind: str) -> int:
         """Returns the bytes of memory of some kind (VmRSS, VmHWM, RssAnon) that one of its processes has."""
         status = Path(f"/proc/{pid}/status").read_text()
-        return int(re.search(rf"{kind}:\s+(\d+)", status)[1]) * 1024
+        found = re.search(rf"{kind}:\s+(\d+)", status)
+        return int(found[1]) * 1024 if found else 0  # a process that has ended has none
 
     def look(self) -> None:
         """Takes note of the memory that it and its workers have needed until now."""
