@@ -68,7 +68,8 @@ fn a_start_and_a_reload_say_what_check_says() {
     assert_eq!(started, checked);
     let faults = checked.split_once("the configuration is not sound\n").unwrap().1;
     assert_eq!(faults.lines().count(), 3, "{faults}");
-    let refused = format!("500: forebay.toml: it is not sound\n{}; the running configuration stays\n", faults.trim_end());
+    let refused =
+        format!("500: forebay.toml: it is not sound\n{}; the running configuration stays\n", faults.trim_end());
     assert_eq!(reload(&daemon), (500, refused));
     daemon.stop();
 }
