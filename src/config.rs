@@ -1,8 +1,8 @@
 //! Configuration: one TOML file, from raw text to validated values.
 //!
 //! [`load`] reads a file and returns either a [`Config`] whose every value is sound, or every error of the file at once,
-//! each with its key, line and a hint. Nothing outside this module sees raw TOML. Only [`check_folders`] looks at data
-//! folders, and nothing here changes one.
+//! each with its key, line and a hint. A daemon has a child do that and knows the outline alone ([`parse_outline`]). Nothing
+//! outside this module sees raw TOML. Only [`check_folders`] looks at data folders, and nothing here changes one.
 
 mod columns;
 mod csv;
@@ -26,7 +26,7 @@ use polars::prelude::{DataType, TimeUnit, TimeZone};
 
 pub use error::{ConfigError, ConfigErrors, nearest};
 pub use folders::check_folders;
-pub use read::{load, load_planned, parse, parse_planned};
+pub use read::{load, parse, parse_outline, parse_planned, read_text};
 pub use schema::json_schema;
 
 /// A whole configuration, validated.
@@ -290,8 +290,8 @@ pub struct Derive {
     pub name: String,
     /// Its SQL text.
     pub sql: String,
-    /// The compiled expression.
-    pub expr: polars::prelude::Expr,
+    /// The compiled expression; `None` in an outline ([`parse_outline`]).
+    pub expr: Option<polars::prelude::Expr>,
 }
 
 /// One entry of `[pipelines.X.rules]`.
@@ -301,8 +301,8 @@ pub struct Rule {
     pub name: String,
     /// Its SQL text.
     pub sql: String,
-    /// The compiled expression: boolean, row-local.
-    pub expr: polars::prelude::Expr,
+    /// The compiled expression: boolean, row-local; `None` in an outline.
+    pub expr: Option<polars::prelude::Expr>,
     /// What happens to a row for which it is false.
     pub action: RuleAction,
 }
@@ -408,6 +408,6 @@ pub struct Aggregate {
     pub name: String,
     /// SQL over the table `rows`.
     pub sql: String,
-    /// How to compute it batch by batch; `None` if it must see all rows at once.
+    /// How to compute it batch by batch; `None` if it must see all rows at once, and in an outline.
     pub steps: Option<crate::sql::Steps>,
 }

@@ -14,6 +14,7 @@ mod disk;
 mod disposition;
 mod gather;
 mod inbox;
+mod looks;
 mod memory;
 mod state;
 mod work;

@@ -4,6 +4,7 @@
 //! hang costs one attempt of one file; `once` runs them on the calling thread ([`InProcess`]). What a child is told and tells
 //! is `protocol`; [`serve`] is the child's side.
 
+mod check;
 mod confine;
 mod contain;
 mod pool;
@@ -11,14 +12,16 @@ mod process;
 mod protocol;
 mod serve;
 
+use std::path::Path;
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::config::{Config, Pipeline};
+use crate::config::{self, Config, Pipeline};
 use crate::job::{Job, JobError, JobReport, Progress};
 
+pub use check::{LoadError, load};
 pub use contain::log_panics;
 pub use pool::{Crash, Pool, WorkerCommand};
 pub use serve::serve;
@@ -34,6 +37,11 @@ pub trait Runner: Send + Sync {
         stop: &CancellationToken,
         progress: &(dyn Fn(Progress) + Sync),
     ) -> Result<JobReport, JobError>;
+
+    /// Reads and validates the configuration at `path`, for jobs of this runner.
+    fn load(&self, path: &Path) -> Result<Config, LoadError> {
+        Ok(config::load(path)?)
+    }
 
     /// Makes ready for jobs of another configuration, which is not in force yet.
     ///

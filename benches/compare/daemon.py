@@ -64,8 +64,13 @@ class Daemon:
 
     def processed(self) -> dict[str, int]:
         """Returns how many files reached which outcome."""
-        pattern = r'^forebay_files_processed_total\{.*outcome="(\w+)".*\} (\d+)'
-        return {outcome: int(count) for outcome, count in re.findall(pattern, self.get("/metrics"), re.MULTILINE)}
+        return processed(self.get("/metrics"))
+
+    def succeeded(self, files: int) -> None:
+        """Stops unless so many files were processed, and all of them well."""
+        outcomes = {outcome: count for outcome, count in self.processed().items() if count}
+        if outcomes != {"succeeded": files}:
+            sys.exit(f"{files} files, but outcomes are {outcomes}")
 
     def published(self) -> list[Path]:
         """Returns the manifests there are."""
@@ -76,11 +81,15 @@ class Daemon:
         end = time.monotonic() + PATIENCE
         while not condition():
             self.look()
-            if self.process.poll() is not None:
-                sys.exit(f"waited for {what}, but the daemon ended with {self.process.returncode}:\n{self.tail()}")
-            if time.monotonic() > end:
-                sys.exit(f"waited {PATIENCE:.0f} s for {what}:\n{self.tail()}")
+            self.hope(what, end)
             time.sleep(pause)
+
+    def hope(self, what: str, end: float) -> None:
+        """Stops if what is waited for will not come: the daemon has ended, or the time is over."""
+        if self.process.poll() is not None:
+            sys.exit(f"waited for {what}, but the daemon ended with {self.process.returncode}:\n{self.tail()}")
+        if time.monotonic() > end:
+            sys.exit(f"waited {PATIENCE:.0f} s for {what}:\n{self.tail()}")
 
     def tail(self) -> str:
         return "\n".join(self.log.read_text().splitlines()[-20:])
@@ -99,18 +108,29 @@ class Daemon:
         own = ticks(self.process.pid, slice(11, 15))
         return (own + sum(ticks(pid, slice(11, 13)) for pid in self.workers())) / os.sysconf("SC_CLK_TCK")
 
+    def memory(self, pid: int, kind: str) -> int:
+        """Returns the bytes of memory of some kind (VmRSS, VmHWM, RssAnon) that one of its processes has."""
+        status = Path(f"/proc/{pid}/status").read_text()
+        found = re.search(rf"{kind}:\s+(\d+)", status)
+        return int(found[1]) * 1024 if found else 0  # a process that has ended has none
+
     def look(self) -> None:
         """Takes note of the memory that it and its workers have needed until now."""
         peaks = []
         for pid in [self.process.pid, *self.workers()]:
             try:
-                status = Path(f"/proc/{pid}/status").read_text()
+                peaks.append(self.memory(pid, "VmHWM"))
             except FileNotFoundError:
                 continue
-            peaks.append(int(re.search(r"VmHWM:\s+(\d+)", status)[1]) * 1024)
         self.peak = max(self.peak, sum(peaks))
 
     def peak_rss(self) -> int:
         """Returns the sum of the peaks of the daemon and its workers, at the moment it was highest: never too little."""
         self.look()
         return self.peak
+
+
+def processed(metrics: str) -> dict[str, int]:
+    """Returns how many files reached which outcome, by a scrape in text."""
+    pattern = r'^forebay_files_processed_total\{.*outcome="(\w+)".*\} (\d+)'
+    return {outcome: int(count) for outcome, count in re.findall(pattern, metrics, re.MULTILINE)}

@@ -82,6 +82,11 @@ def table(head: list[str], rows: list[list[object]]) -> str:
     return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
 
 
+def percentile(times: list[float], percent: int) -> float:
+    """Returns the time that so many of a hundred do not exceed: one that was measured, the higher where two would do."""
+    return sorted(times)[min(len(times) * percent // 100, len(times) - 1)]
+
+
 def mb(size: float) -> str:
     return f"{size / 1e6:.0f}"
 

@@ -18,6 +18,7 @@ class Options:
     median: bool
     csv: Path | None
     files: int
+    drops: int
     gigabytes: list[float]
 
 
@@ -30,11 +31,12 @@ def parse(description: str, modes: list[str]) -> tuple[str, Options]:
     add("--rounds", type=int, default=5, help="every program runs so often (default: 5)")
     add("--threads", type=int, default=len(os.sched_getaffinity(0)), help="default: all cores")
     add("--median", action="store_true", help="job: a median in the aggregate too")
-    add("--csv", type=Path, help="job, reader, telemetry: this file of yellow taxi trips instead of a made one")
-    add("--files", type=int, default=10_000, help="small: how many (default: 10000)")
+    add("--csv", type=Path, help="job, reader, scrape, telemetry: this file of yellow taxi trips instead of a made one")
+    add("--files", type=int, default=10_000, help="small, scrape, idle: how many (default: 10000)")
+    add("--drops", type=int, default=300, help="latency: how many files (default: 300)")
     add("--gigabytes", type=float, nargs="+", default=[1, 2, 4, 8], help="scaling: sizes (default: 1 2 4 8)")
     arguments = vars(parser.parse_args())
-    numbers = [arguments[name] for name in ("rows", "rounds", "threads", "files")]
+    numbers = [arguments[name] for name in ("rows", "rounds", "threads", "files", "drops")]
     if min(*numbers, *arguments["gigabytes"]) <= 0:
         parser.error("numbers are above 0")
     if arguments["csv"] and not arguments["csv"].is_file():

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -98,6 +99,12 @@ def config(folder: Path, *, median: bool = False, rules: bool = True, listen: st
     path = folder / "forebay.toml"
     path.write_text(text)
     return path
+
+
+def settle() -> float:
+    """Returns the seconds a file must stay as it is before it is taken."""
+    told = tomllib.loads((HERE / "compare.toml").read_text())["pipelines"]["taxi"]["settle"]
+    return float(told.removesuffix("ms")) / 1e3
 
 
 def replaced(text: str, old: str, new: str) -> str:

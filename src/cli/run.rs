@@ -5,16 +5,18 @@ use super::exit::{Exit, Failure};
 use super::{Global, shared, worker};
 use crate::daemon::{self, DaemonError, DaemonOptions};
 use crate::lifecycle::Lifecycle;
+use crate::worker::{LoadError, load};
 
 pub(super) fn run(global: &Global, console: &Console) -> Result<Exit, Failure> {
-    let config = shared::config(global)?;
+    let worker = worker::command(global, global.verbosity());
+    let config = load(&worker, &global.config).map_err(|error| match error {
+        LoadError::Config(errors) => shared::not_sound(global, &errors),
+        LoadError::Unchecked(_) => Failure::internal(error),
+    })?;
     shared::logging(global, console, global.verbosity())?;
     let runtime = shared::runtime()?;
-    let options = DaemonOptions {
-        config_path: Some(global.config.clone()),
-        worker: Some(worker::command(global, global.verbosity())),
-        ..DaemonOptions::default()
-    };
+    let options =
+        DaemonOptions { config_path: Some(global.config.clone()), worker: Some(worker), ..DaemonOptions::default() };
     let ended = runtime.block_on(async {
         let life = Lifecycle::new();
         life.listen_to_signals().map_err(|error| Failure::internal(format!("cannot listen for signals: {error}")))?;

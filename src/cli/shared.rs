@@ -9,20 +9,23 @@ use std::sync::Arc;
 use super::Global;
 use super::console::Console;
 use super::exit::Failure;
-use crate::config::{self, Config, Pipeline};
+use crate::config::{self, Config, ConfigErrors, Pipeline};
 use crate::job::display_name;
 use crate::ledger::{FileRow, LedgerError, LedgerReader};
 use crate::telemetry::logging;
 
 /// Loads and validates the configuration.
 pub(super) fn config(global: &Global) -> Result<Config, Failure> {
-    config::load(&global.config).map_err(|errors| {
-        let failure = Failure::usage(format!("the configuration is not sound\n{errors}"));
-        match global.config.try_exists() {
-            Ok(false) => failure.hint("name another with -c, or make one with `forebay init FILE.csv > forebay.toml`"),
-            Ok(true) | Err(_) => failure,
-        }
-    })
+    config::load(&global.config).map_err(|errors| not_sound(global, &errors))
+}
+
+/// Says what is wrong with the configuration.
+pub(super) fn not_sound(global: &Global, errors: &ConfigErrors) -> Failure {
+    let failure = Failure::usage(format!("the configuration is not sound\n{errors}"));
+    match global.config.try_exists() {
+        Ok(false) => failure.hint("name another with -c, or make one with `forebay init FILE.csv > forebay.toml`"),
+        Ok(true) | Err(_) => failure,
+    }
 }
 
 /// Returns the pipeline of this name; without a name the only one there is.

@@ -12,6 +12,7 @@ use std::time::Duration;
 use toml::de::{DeTable, DeValue};
 
 use super::error::{ConfigError, nearest};
+use super::logic::Depth;
 use super::values;
 
 /// A way out, or `()` for none.
@@ -47,8 +48,8 @@ impl Hint for Option<String> {
 pub(super) struct Document {
     /// Byte offsets at which lines start, for line numbers.
     line_starts: Vec<usize>,
-    /// Whether SQL is run over no rows besides being planned.
-    pub(super) run_sql: bool,
+    /// How closely its SQL is looked at.
+    pub(super) depth: Depth,
     faults: RefCell<Vec<Fault>>,
     /// Section kind to the keys it was asked for: the decoder's half of "schema and decoder know the same keys".
     asked: RefCell<BTreeMap<&'static str, BTreeSet<&'static str>>>,
@@ -68,9 +69,9 @@ pub(super) struct Place {
 }
 
 impl Document {
-    pub(super) fn new(text: &str, run_sql: bool) -> Self {
+    pub(super) fn new(text: &str, depth: Depth) -> Self {
         let line_starts = std::iter::once(0).chain(memchr::memchr_iter(b'\n', text.as_bytes()).map(|at| at + 1));
-        Self { line_starts: line_starts.collect(), run_sql, faults: RefCell::default(), asked: RefCell::default() }
+        Self { line_starts: line_starts.collect(), depth, faults: RefCell::default(), asked: RefCell::default() }
     }
 
     fn line(&self, at: usize) -> usize {

@@ -3,8 +3,10 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+
 /// One fault of a configuration file.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConfigError {
     /// Line in the file, 1-based; `None` when the fault has no place in the text.
     pub line: Option<usize>,
@@ -40,13 +42,13 @@ pub struct ConfigErrors {
 
 impl ConfigErrors {
     /// Returns the errors of `file` in the order of its lines.
-    pub(super) fn new(file: &Path, mut errors: Vec<ConfigError>) -> Self {
+    pub(crate) fn new(file: &Path, mut errors: Vec<ConfigError>) -> Self {
         errors.sort_by_key(|error| error.line.unwrap_or(usize::MAX));
         Self { file: file.to_owned(), errors }
     }
 
     /// Returns one error about the file as a whole.
-    pub(super) fn whole(file: &Path, message: impl Into<String>, hint: &str) -> Self {
+    pub(crate) fn whole(file: &Path, message: impl Into<String>, hint: &str) -> Self {
         let error =
             ConfigError { line: None, key: String::new(), message: message.into(), hint: Some(hint.to_owned()) };
         Self::new(file, vec![error])

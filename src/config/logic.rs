@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use polars::prelude::{DataType, Schema};
+use polars::prelude::{DataType, Expr, Schema};
 
 use super::columns::Columns;
 use super::decode::{Item, Section};
 use super::values::{is_label_name, is_plain_name};
 use super::{Aggregate, Derive, Rule, RuleAction};
-use crate::sql::{self, SqlError};
+use crate::sql::{self, SqlError, Steps};
 
 /// Actions of a rule, by their spelling.
 pub(super) const ACTIONS: [(&str, RuleAction); 4] = [
@@ -18,6 +18,17 @@ pub(super) const ACTIONS: [(&str, RuleAction); 4] = [
     ("quarantine", RuleAction::Quarantine),
 ];
 
+/// How closely SQL is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Depth {
+    /// Not at all: its text is kept.
+    Outline,
+    /// It is compiled, as a plan.
+    Plan,
+    /// And run over no rows.
+    Run,
+}
+
 /// The row as SQL sees it while a pipeline is read.
 pub(super) struct Row {
     pub(super) schema: Schema,
@@ -25,18 +36,17 @@ pub(super) struct Row {
     faulty: BTreeSet<String>,
     /// Every name that is taken.
     names: BTreeSet<String>,
-    /// Whether SQL is run over no rows besides being planned.
-    run: bool,
+    depth: Depth,
 }
 
 impl Row {
-    pub(super) fn new(columns: &Columns, run: bool) -> Self {
+    pub(super) fn new(columns: &Columns, depth: Depth) -> Self {
         let names = columns.columns.iter().map(|column| column.name.clone());
         Self {
             schema: sql::row_schema(&columns.columns),
             faulty: columns.faulty.iter().cloned().collect(),
             names: names.chain(columns.faulty.iter().cloned()).collect(),
-            run,
+            depth,
         }
     }
 
@@ -55,14 +65,29 @@ impl Row {
         }
     }
 
-    fn compile(&self, item: &Item<'_>, text: &str) -> Option<(polars::prelude::Expr, DataType)> {
+    /// Compiles one expression; in an outline it is none, and its type one that fits.
+    fn compile(&self, item: &Item<'_>, text: &str, fitting: DataType) -> Option<(Option<Expr>, DataType)> {
+        if self.depth == Depth::Outline {
+            return Some((None, fitting));
+        }
         let compiled = sql::compile_row(text, &self.schema).and_then(|(expr, dtype)| {
-            if self.run {
+            if self.depth == Depth::Run {
                 sql::try_row(&expr, &dtype, &self.schema)?;
             }
-            Ok((expr, dtype))
+            Ok((Some(expr), dtype))
         });
         compiled.map_err(|error| self.report(item, &error)).ok()
+    }
+
+    fn aggregate(&self, sql: &str) -> Result<Option<Steps>, SqlError> {
+        if self.depth == Depth::Outline {
+            return Ok(None);
+        }
+        sql::check_aggregate(sql, &self.schema)?;
+        if self.depth == Depth::Run {
+            sql::try_aggregate(sql, &self.schema)?;
+        }
+        Ok(sql::steps(sql, &self.schema))
     }
 }
 
@@ -91,7 +116,7 @@ pub(super) fn derive(pipeline: &Section<'_>, row: &mut Row) -> Vec<Derive> {
 
 fn derive_one(name: &str, item: &Item<'_>, row: &Row) -> Option<(Derive, DataType)> {
     let sql = item.text()?;
-    let (expr, dtype) = row.compile(item, sql)?;
+    let (expr, dtype) = row.compile(item, sql, DataType::String)?;
     if !sql::is_storable(&dtype) {
         let hint = if matches!(dtype, DataType::Duration(_)) {
             "use date_diff('second', a, b) for a number"
@@ -133,7 +158,7 @@ fn rule(name: &str, item: &Item<'_>, row: &Row) -> Option<Rule> {
 
 fn compiled_rule(name: &str, item: &Item<'_>, action: RuleAction, row: &Row) -> Option<Rule> {
     let sql = item.text()?;
-    let (expr, dtype) = row.compile(item, sql)?;
+    let (expr, dtype) = row.compile(item, sql, DataType::Boolean)?;
     if dtype != DataType::Boolean {
         item.misplaced(
             format!("gives a value of type {}, not true or false", sql::type_name(&dtype)),
@@ -164,11 +189,6 @@ fn aggregate(name: &str, item: &Item<'_>, row: &Row) -> Option<Aggregate> {
     section.finish();
     let item = sql?;
     let sql = item.text()?;
-    let checked = sql::check_aggregate(sql, &row.schema);
-    let checked = checked.and_then(|_| if row.run { sql::try_aggregate(sql, &row.schema) } else { Ok(()) });
-    if let Err(error) = checked {
-        row.report(&item, &error);
-        return None;
-    }
-    Some(Aggregate { name: name.to_owned(), sql: sql.to_owned(), steps: sql::steps(sql, &row.schema) })
+    let steps = row.aggregate(sql).map_err(|error| row.report(&item, &error)).ok()?;
+    Some(Aggregate { name: name.to_owned(), sql: sql.to_owned(), steps })
 }

@@ -42,7 +42,7 @@ pub(super) fn read(name: &str, item: &Item<'_>, folders: &Folders) -> Pipeline {
     let csv = csv::read(section.section("csv", "csv"));
     let columns = columns::read(&section, csv.header);
     let drift = drift(section.section("drift", "drift"), &section, &csv, &columns);
-    let mut row = logic::Row::new(&columns, section.doc().run_sql);
+    let mut row = logic::Row::new(&columns, section.doc().depth);
     let derive = logic::derive(&section, &mut row);
     let rows = rows(section.section("rows", "rows"), &row, &columns);
     let (freshness, latency) = objectives(section.section("objectives", "objectives"));

@@ -10,20 +10,16 @@ use toml::de::DeTable;
 use super::decode::{Document, Item, Place, Section};
 use super::effective::effective;
 use super::error::ConfigErrors;
+use super::logic::Depth;
 use super::{Config, Pipeline, folders, pipeline};
 
 /// Reads and validates the file at `path`, its SQL by planning it and running it over no rows.
 pub fn load(path: &Path) -> Result<Config, ConfigErrors> {
-    decode(&text_of(path)?, path, true)
+    parse(&read_text(path)?, path)
 }
 
-/// Reads and validates the file at `path` without running its SQL, which would make Polars' engine resident: for a process
-/// that must stay small, over a file that [`load`] accepted.
-pub fn load_planned(path: &Path) -> Result<Config, ConfigErrors> {
-    decode(&text_of(path)?, path, false)
-}
-
-fn text_of(path: &Path) -> Result<String, ConfigErrors> {
+/// Reads the file at `path` and judges nothing yet.
+pub fn read_text(path: &Path) -> Result<String, ConfigErrors> {
     let text = std::fs::read(path).map_err(|error| {
         let hint = if error.kind() == std::io::ErrorKind::NotFound {
             "name the file with -c, or write one with `forebay init FILE.csv`"
@@ -38,16 +34,22 @@ fn text_of(path: &Path) -> Result<String, ConfigErrors> {
 
 /// Validates `text` as if it stood in the file `origin`: relative paths are relative to that file's folder.
 pub fn parse(text: &str, origin: &Path) -> Result<Config, ConfigErrors> {
-    decode(text, origin, true)
+    decode(text, origin, Depth::Run)
 }
 
-/// As [`parse`], but without running its SQL: for a text that was accepted before.
+/// As [`parse`], but without running its SQL, which would make Polars' engine resident: for a text that was accepted before.
 pub fn parse_planned(text: &str, origin: &Path) -> Result<Config, ConfigErrors> {
-    decode(text, origin, false)
+    decode(text, origin, Depth::Plan)
 }
 
-fn decode(text: &str, origin: &Path, run_sql: bool) -> Result<Config, ConfigErrors> {
-    let doc = Document::new(text, run_sql);
+/// As [`parse`], but without looking at its SQL at all, so that no job can be run with it: for a process that must stay small
+/// and whole, and a text that was accepted before.
+pub fn parse_outline(text: &str, origin: &Path) -> Result<Config, ConfigErrors> {
+    decode(text, origin, Depth::Outline)
+}
+
+fn decode(text: &str, origin: &Path, depth: Depth) -> Result<Config, ConfigErrors> {
+    let doc = Document::new(text, depth);
     let (table, syntax) = DeTable::parse_recoverable(text);
     let mut config = Config { text: text.into(), ..read(&doc, table.get_ref(), origin) };
     let errors = doc.finish(&syntax);
@@ -335,15 +337,32 @@ mod tests {
     }
 
     #[test]
-    fn what_only_a_run_finds_is_found_by_load_but_not_by_load_planned() {
-        let file = tempfile::NamedTempFile::new().unwrap();
+    fn sql_is_looked_at_as_closely_as_was_asked_for() {
+        let file = Path::new("f.toml");
         let text = "[pipelines.p.columns]\nb = \"string\"\n[pipelines.p.rules]\nr = \"b > 5\"\n\
             [pipelines.p.aggregates.a]\nsql = \"SELECT COUNT(*) AS n FROM rows WHERE b > 5\"";
-        std::io::Write::write_all(&mut file.as_file(), text.as_bytes()).unwrap();
-        assert!(load_planned(file.path()).is_ok());
-        let errors = load(file.path()).unwrap_err();
-        let keys: Vec<_> = errors.errors.iter().map(|error| error.key.as_str()).collect();
-        assert_eq!(keys, ["pipelines.p.rules.r", "pipelines.p.aggregates.a.sql"]);
+        assert!(parse_planned(text, file).is_ok());
+        let keys = |errors: ConfigErrors| errors.errors.into_iter().map(|error| error.key).collect::<Vec<_>>();
+        assert_eq!(keys(parse(text, file).unwrap_err()), ["pipelines.p.rules.r", "pipelines.p.aggregates.a.sql"]);
+        let unplannable = text.replace("b > 5", "c > 5");
+        assert_eq!(keys(parse_planned(&unplannable, file).unwrap_err()).len(), 2);
+        assert!(parse_outline(&unplannable, file).is_ok());
+        let misspelt = format!("[pipelines.p]\nsetle = \"1s\"\n{unplannable}");
+        assert_eq!(keys(parse_outline(&misspelt, file).unwrap_err()), ["pipelines.p.setle"], "the rest is judged");
+    }
+
+    #[test]
+    fn an_outline_differs_from_the_whole_in_the_compiled_sql_alone() {
+        let text = "[pipelines.p]\ncolumns = { at = \"datetime\", n = \"int64\" }\nderive = { day = \"CAST(at AS DATE)\", m = \"n + 1\" }\n\
+            rules = { r = \"m > 0\", w = { check = \"n < 9\", action = \"warn\" } }\nrows.partition_by = [\"day\"]\n\
+            aggregates.a.sql = \"SELECT COUNT(*) AS n FROM rows\"";
+        let (whole, outline) = (sound(text), parse_outline(text, Path::new("/etc/forebay/forebay.toml")).unwrap());
+        let mut stripped = Pipeline::clone(whole.pipelines.first().unwrap());
+        stripped.derive.iter_mut().for_each(|derive| assert!(derive.expr.take().is_some()));
+        stripped.rules.iter_mut().for_each(|rule| assert!(rule.expr.take().is_some()));
+        stripped.aggregates.iter_mut().for_each(|aggregate| assert!(aggregate.steps.take().is_some()));
+        let stripped = Config { pipelines: vec![Arc::new(stripped)], ..whole };
+        assert_eq!(format!("{outline:?}"), format!("{stripped:?}"));
     }
 
     #[test]

@@ -325,6 +325,7 @@ mod tests {
     use toml::de::DeTable;
 
     use super::super::decode::Document;
+    use super::super::logic::Depth;
     use super::*;
 
     /// Reaches every section the decoder has.
@@ -343,7 +344,7 @@ mod tests {
 
     #[test]
     fn schema_and_decoder_know_the_same_keys() {
-        let doc = Document::new(EVERY_SECTION, true);
+        let doc = Document::new(EVERY_SECTION, Depth::Run);
         let table = DeTable::parse(EVERY_SECTION).unwrap();
         super::super::read::read(&doc, table.get_ref(), Path::new("/etc/forebay/forebay.toml"));
         let asked: BTreeMap<String, BTreeSet<String>> = doc

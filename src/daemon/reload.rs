@@ -18,6 +18,7 @@ use crate::lifecycle::Lifecycle;
 use crate::publish::Recovered;
 use crate::telemetry::Readiness;
 use crate::telemetry::event::Loaded;
+use crate::worker::LoadError;
 
 /// Who reloads.
 pub(super) struct Reloader {
@@ -93,7 +94,10 @@ impl Reloader {
         if self.life.draining().is_cancelled() {
             return Err("forebay is draining, it takes up nothing new".to_owned());
         }
-        let config = crate::config::load(path).map_err(|errors| format!("it is not sound\n{errors}"))?;
+        let config = self.shared.runner.load(path).map_err(|error| match error {
+            LoadError::Config(errors) => format!("it is not sound\n{errors}"),
+            LoadError::Unchecked(_) => error.to_string(),
+        })?;
         let fixed = self.shared.plans().fixed(&config);
         if !fixed.is_empty() {
             let keys = fixed.join(", ");

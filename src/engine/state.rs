@@ -13,6 +13,7 @@ use std::time::Duration;
 use super::disk::DiskWait;
 use super::gather::Gathering;
 use super::inbox::{Inbox, Wants};
+use super::looks::Looks;
 use super::memory::Learned;
 use super::work::{Phase, Works};
 use super::{Action, Event, RetryPolicy, Tell};
@@ -88,6 +89,7 @@ enum Timer {
 #[derive(Debug, Clone)]
 struct Lane {
     inbox: Inbox,
+    looks: Looks,
     disk: DiskWait,
     memory: Learned,
     /// When the scan under way, or the last one, began.
@@ -103,6 +105,7 @@ impl Lane {
     fn new(rules: Rules) -> Self {
         Self {
             inbox: Inbox::new(rules),
+            looks: Looks::default(),
             disk: DiskWait::default(),
             memory: Learned::default(),
             scan_began: None,
@@ -261,11 +264,7 @@ impl State {
                 self.inbox(&pipeline, out, |inbox, wants| inbox.hint(&name, now, wants));
             }
             Event::Rescan { pipeline } => self.rescan(&pipeline, now),
-            Event::Looked { pipeline, taken, seen } => self.inbox(&pipeline, out, |inbox, wants| {
-                for (name, sighting) in seen {
-                    inbox.looked(&name, sighting, taken, now, wants);
-                }
-            }),
+            Event::Looked { pipeline, taken, seen } => self.looked(&pipeline, taken, seen, now, out),
             Event::Scanned { pipeline, taken, seen } => {
                 let Some(first) = self.scan_ended(&pipeline, taken) else { return };
                 let source = if first { DiscoverySource::Startup } else { DiscoverySource::Scan };
@@ -304,8 +303,10 @@ impl State {
         out.append(&mut wants.actions);
         let timer = |(at, name)| (at, Timer::Candidate(Arc::clone(pipeline), name));
         self.timers.extend(wants.wakes.into_iter().map(timer));
-        if !wants.looks.is_empty() && self.life == Life::Going && !lane.leaving {
-            out.push(Action::Look { pipeline: Arc::clone(pipeline), names: wants.looks });
+        if self.life == Life::Going && !lane.leaving {
+            lane.looks.want(wants.looks);
+            let look = |names| Action::Look { pipeline: Arc::clone(pipeline), names };
+            out.extend(lane.looks.begin().map(look));
         }
     }
 }

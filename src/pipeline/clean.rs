@@ -78,15 +78,21 @@ impl<'p> Cleaner<'p> {
         }
         let mut lazy = frame.lazy();
         for derive in derive {
-            lazy = lazy.with_columns_seq([derive.expr.clone().alias(derive.name.as_str())]);
+            lazy = lazy.with_columns_seq([compiled(derive.expr.as_ref())?.alias(derive.name.as_str())]);
         }
         // No header can hold this byte in a name that is kept, so no column is shadowed.
         let name = |number: usize| format!("\0rule {number}");
-        let checks: Vec<_> = rules.iter().enumerate().map(|(n, rule)| rule.expr.clone().alias(name(n))).collect();
+        let check = |(n, rule): (usize, &Rule)| Ok(compiled(rule.expr.as_ref())?.alias(name(n)));
+        let checks = rules.iter().enumerate().map(check).collect::<PolarsResult<Vec<_>>>()?;
         let mut frame = lazy.with_columns_seq(checks).collect()?;
         let checks = (0..rules.len()).map(|n| frame.drop_in_place(&name(n))).collect::<PolarsResult<_>>()?;
         Ok((frame, checks))
     }
+}
+
+/// An outline has nothing to run.
+fn compiled(expr: Option<&Expr>) -> PolarsResult<Expr> {
+    expr.cloned().ok_or_else(|| polars_err!(InvalidOperation: "the SQL was not compiled"))
 }
 
 /// Returns the rows for which the rule is false; a null passes, as in SQL's CHECK.

@@ -1,13 +1,13 @@
 //! The workers of a daemon: warm, reused, and replaced when they crash, hang, or keep memory.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio_util::sync::CancellationToken;
 
-use super::Runner;
 use super::process::{Death, Ended, Process};
+use super::{LoadError, Runner};
 use crate::clock::Clock;
 use crate::config::{Config, Pipeline};
 use crate::job::{CrashCause, Job, JobError, JobReport, Progress, RetryReason};
@@ -171,6 +171,10 @@ impl Runner for Pool {
                 Err(attempt_lost(&death))
             }
         }
+    }
+
+    fn load(&self, path: &Path) -> Result<Config, LoadError> {
+        super::load(&self.command, path)
     }
 
     fn prepare(&self, config: &Arc<Config>) -> Result<(), String> {

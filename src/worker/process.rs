@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::io::{self, BufReader};
 use std::os::unix::process::ExitStatusExt as _;
+use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::pool::WorkerCommand;
 use super::protocol::{Reply, Request, VERSION, receive, send};
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, ConfigError};
 use crate::job::{CrashCause, Job, JobError, JobReport, Progress};
 
 /// How soon a stop is passed on.
@@ -47,6 +48,31 @@ impl Process {
     ///
     /// Returns it with what it may still reach although no job needs it, if the kernel would not take that from it.
     pub(super) fn start(command: &WorkerCommand, config: &Config) -> Result<(Self, Option<String>), Death> {
+        let mut process = Self::spawn(command)?;
+        let hello = Request::Hello {
+            version: VERSION.to_owned(),
+            file: OsString::from(&config.file),
+            text: config.text.to_string(),
+        };
+        if let Reply::Ready { version, unconfined } = process.greet(&hello)?
+            && version == VERSION
+        {
+            return Ok((process, unconfined));
+        }
+        Err(process.death(&"it answered the greeting with something else"))
+    }
+
+    /// Has a process of its own say what is wrong with a configuration: whatever the SQL in it does, it does it to that one.
+    pub(super) fn check(command: &WorkerCommand, file: &Path, text: &str) -> Result<Vec<ConfigError>, Death> {
+        let mut process = Self::spawn(command)?;
+        let check = Request::Check { version: VERSION.to_owned(), file: OsString::from(file), text: text.to_owned() };
+        let Reply::Checked { errors } = process.greet(&check)? else {
+            return Err(process.death(&"it answered the check with something else"));
+        };
+        Ok(errors)
+    }
+
+    fn spawn(command: &WorkerCommand) -> Result<Self, Death> {
         let spawned = Command::new(&command.program)
             .args(&command.args)
             .stdin(Stdio::piped())
@@ -57,24 +83,22 @@ impl Process {
             (Some(requests), Some(replies)) => Ok(Self { child, requests, replies: BufReader::new(replies) }),
             _ => Err(io::Error::other("no pipes")),
         });
-        let mut process = spawned.map_err(|error| Death {
+        spawned.map_err(|error| Death {
             cause: CrashCause::Exit,
             message: format!("cannot start {}: {error}", command.program.display()),
-        })?;
-        let hello = Request::Hello {
-            version: VERSION.to_owned(),
-            file: OsString::from(&config.file),
-            text: config.text.to_string(),
-        };
-        send(&mut process.requests, &hello).map_err(|error| process.death(&error))?;
-        if !process.wait(GREETING)? {
-            return Err(process.hang(GREETING));
+        })
+    }
+
+    /// Says the first word and waits for the answer.
+    fn greet(&mut self, request: &Request) -> Result<Reply, Death> {
+        send(&mut self.requests, request).map_err(|error| self.death(&error))?;
+        if !self.wait(GREETING)? {
+            return Err(self.hang(GREETING));
         }
-        match receive(&mut process.replies) {
-            Ok(Some(Reply::Ready { version, unconfined })) if version == VERSION => Ok((process, unconfined)),
-            Ok(Some(_)) => Err(process.death(&"it answered the greeting with something else")),
-            Ok(None) => Err(process.death(&"it left without an answer")),
-            Err(error) => Err(process.death(&error)),
+        match receive(&mut self.replies) {
+            Ok(Some(reply)) => Ok(reply),
+            Ok(None) => Err(self.death(&"it left without an answer")),
+            Err(error) => Err(self.death(&error)),
         }
     }
 
@@ -106,7 +130,9 @@ impl Process {
                 Ok(Some(Reply::Ended { result, panicked, resident })) => {
                     return Ok(Ended { result: result.map(|report| *report), panicked, resident });
                 }
-                Ok(Some(Reply::Ready { .. })) => return Err(self.death(&"it greets in the middle of a job")),
+                Ok(Some(Reply::Ready { .. } | Reply::Checked { .. })) => {
+                    return Err(self.death(&"it answered a job with something else"));
+                }
                 Ok(None) => return Err(self.death(&"its answers ended")),
                 Err(error) => return Err(self.death(&error)),
             }

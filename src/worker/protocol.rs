@@ -6,14 +6,24 @@ use std::io::{self, BufRead, Write};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::config::ConfigError;
 use crate::job::{Job, JobError, JobReport, Progress};
 
 /// Both sides are the same program file; a line that another one wrote is refused all the same.
-pub(super) const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("FOREBAY_REVISION"), "), protocol 1");
+pub(super) const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("FOREBAY_REVISION"), "), protocol 2");
 
 /// From the daemon.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Request {
+    /// Instead of all others: say what is wrong with this configuration, and leave.
+    Check {
+        /// [`VERSION`] of the daemon.
+        version: String,
+        /// The configuration file.
+        file: OsString,
+        /// Its text.
+        text: String,
+    },
     /// First of all: the configuration the daemon runs with, whatever lies on the disk by now.
     Hello {
         /// [`VERSION`] of the daemon.
@@ -32,6 +42,11 @@ pub(super) enum Request {
 /// From the worker.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Reply {
+    /// Answers [`Request::Check`].
+    Checked {
+        /// What is wrong; nothing: it is sound.
+        errors: Vec<ConfigError>,
+    },
     /// Answers [`Request::Hello`]: jobs may come.
     Ready {
         /// [`VERSION`] of the worker.

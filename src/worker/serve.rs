@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{self, BufReader, Stdout, Write as _};
 use std::path::Path;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -30,7 +30,13 @@ pub fn serve() -> io::Result<()> {
     let (requests, running) = (channel(), Arc::new(Mutex::new(CancellationToken::new())));
     listen(requests.0, Arc::clone(&running))?;
     let mut out = io::stdout();
-    let pipelines = hello(&requests.1, &mut out)?;
+    let pipelines = match requests.1.recv() {
+        Ok(Request::Hello { version, file, text }) => hello(&version, Path::new(&file), &text, &mut out)?,
+        Ok(Request::Check { version, file, text }) => return check(&version, Path::new(&file), &text, &mut out),
+        Ok(_) | Err(_) => {
+            return Err(unexpected("no greeting: this command is for the daemon, which starts its workers itself"));
+        }
+    };
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     while let Ok(request) = requests.1.recv() {
         let Request::Run(job) = request else { return Err(unexpected("neither a job nor a stop")) };
@@ -68,17 +74,27 @@ fn leave() -> ! {
 }
 
 /// Takes the configuration and drops every right that no job needs.
-fn hello(requests: &Receiver<Request>, out: &mut Stdout) -> io::Result<Pipelines> {
-    let Ok(Request::Hello { version, file, text }) = requests.recv() else {
-        return Err(unexpected("no greeting: this command is for the daemon, which starts its workers itself"));
-    };
-    if version != VERSION {
-        return Err(unexpected(&format!("the daemon is {version}, this worker is {VERSION}")));
-    }
-    let config = config::parse_planned(&text, Path::new(&file)).map_err(|errors| unexpected(&errors.to_string()))?;
+fn hello(version: &str, file: &Path, text: &str, out: &mut Stdout) -> io::Result<Pipelines> {
+    same(version)?;
+    let config = config::parse_planned(text, file).map_err(|errors| unexpected(&errors.to_string()))?;
     let unconfined = confine::to_pipelines(&config.pipelines).err();
     send(out, &Reply::Ready { version: VERSION.to_owned(), unconfined })?;
     Ok(config.pipelines.into_iter().map(|pipeline| (pipeline.name.clone(), pipeline)).collect())
+}
+
+/// Says what is wrong with a configuration. Its SQL is run over no rows, which needs no right to anything.
+fn check(version: &str, file: &Path, text: &str, out: &mut Stdout) -> io::Result<()> {
+    same(version)?;
+    confine::to_pipelines(&[]).ok();
+    let errors = config::parse(text, file).map_or_else(|errors| errors.errors, |_| Vec::new());
+    send(out, &Reply::Checked { errors })
+}
+
+fn same(version: &str) -> io::Result<()> {
+    if version == VERSION {
+        return Ok(());
+    }
+    Err(unexpected(&format!("the daemon is {version}, this worker is {VERSION}")))
 }
 
 fn unexpected(what: &str) -> io::Error {

@@ -18,6 +18,7 @@
 mod alerts;
 mod architecture;
 mod arrival;
+mod checker;
 mod cli;
 mod config;
 mod dashboards;

@@ -181,7 +181,7 @@ impl Worker {
         let mut worker = Self { child, replies };
         let config = project.path("forebay.toml");
         let version = project.cli().arg("--version").run().expect_code(0).stdout;
-        let version = format!("{}, protocol 1", version.trim().strip_prefix("forebay ").unwrap());
+        let version = format!("{}, protocol 2", version.trim().strip_prefix("forebay ").unwrap());
         let text = fs::read_to_string(&config).unwrap();
         worker.say(&json!({ "Hello": { "version": version, "file": path(&config), "text": text } }));
         assert_eq!(worker.hear()["Ready"]["unconfined"], Value::Null, "this kernel confines workers");

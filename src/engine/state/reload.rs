@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::{Lane, Life, Limits, Now, Rules, State, Timer};
+use super::{Lane, Life, Limits, Looks, Now, Rules, State, Timer};
 use crate::engine::{Action, Tell};
 
 impl State {
@@ -26,6 +26,7 @@ impl State {
         for (_, lane) in self.lanes.iter_mut().filter(|(pipeline, _)| gone.contains(*pipeline)) {
             lane.leaving = true;
             lane.scanning = false;
+            lane.looks = Looks::default();
             lane.inbox.let_go();
         }
         // Nobody waits any more for the first scan of a pipeline that is gone.
@@ -42,8 +43,9 @@ impl State {
         }
         if let Some(lane) = self.lanes.get_mut(&pipeline) {
             lane.leaving = false;
-            // A scan under way sees with the eyes of before.
+            // A scan or a look under way sees with the eyes of before.
             lane.scanning = false;
+            lane.looks.ended();
             lane.scan_due = now.monotonic;
             self.timers.insert((now.monotonic, Timer::Scan(Arc::clone(&pipeline))));
         }

@@ -1,11 +1,11 @@
-//! When an inbox is scanned, and what time brings.
+//! When an inbox is scanned and looked into, and what time brings.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Life, Now, State, Timer};
-use crate::discover::Name;
+use crate::discover::{Name, Sighting};
 use crate::engine::Action;
 
 /// Shortest time between the starts of two scans of one inbox, however many events are lost.
@@ -65,6 +65,25 @@ impl State {
                 }
             });
         }
+    }
+
+    /// A look is done.
+    pub(super) fn looked(
+        &mut self,
+        pipeline: &Arc<str>,
+        taken: Duration,
+        seen: Vec<(Name, Sighting)>,
+        now: Now,
+        out: &mut Vec<Action>,
+    ) {
+        if let Some(lane) = self.lanes.get_mut(pipeline) {
+            lane.looks.ended();
+        }
+        self.inbox(pipeline, out, |inbox, wants| {
+            for (name, sighting) in seen {
+                inbox.looked(&name, sighting, taken, now, wants);
+            }
+        });
     }
 
     pub(super) fn scan(&mut self, pipeline: Arc<str>, now: Now, out: &mut Vec<Action>) {

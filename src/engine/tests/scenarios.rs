@@ -92,6 +92,39 @@ fn a_file_without_an_event_is_found_by_the_scan_and_counted_as_missed() {
 }
 
 #[test]
+fn names_that_come_during_a_look_are_looked_at_together() {
+    let mut world = world();
+    for file in ["a.csv", "b.csv", "c.csv"] {
+        world.drop_file(pipeline(0), name(file));
+        hint(&mut world, file);
+    }
+    let looks = |world: &World| match &world.effects[..] {
+        [Action::Look { names, .. }] => names.clone(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(looks(&world), [name("a.csv")]);
+    world.carry_out(0, Fate::Good);
+    assert_eq!(looks(&world), [name("b.csv"), name("c.csv")]);
+    world.carry_out(0, Fate::Good);
+    world.settle_down();
+    assert_eq!(world.done.len(), 3);
+}
+
+#[test]
+fn a_look_that_a_reload_overtook_holds_up_no_other() {
+    let mut world = world();
+    world.drop_file(pipeline(0), name("a.csv"));
+    hint(&mut world, "a.csv");
+    // As the daemon does it: nobody looks into the inbox of a pipeline that is gone, and nobody says so.
+    world.effects.clear();
+    world.reload([], "as it began");
+    world.reload([0], "as it began");
+    world.effects.clear();
+    hint(&mut world, "a.csv");
+    assert!(matches!(world.effects[..], [Action::Look { .. }]), "{:?}", world.effects);
+}
+
+#[test]
 fn files_of_the_first_scan_are_not_missed() {
     let mut world = World::new(1, 2, false);
     world.drop_file(pipeline(0), name("a.csv"));
