@@ -181,6 +181,11 @@ impl Publisher {
             }
             replaces => replaces,
         };
+        if let Some(old) = &replaces
+            && let Some(refused) = self.refuse_lost(pipeline, job, old)?
+        {
+            return Ok(refused);
+        }
         // Steps 5 and 6. The manifest is last: whoever sees it sees everything it names.
         gate::check(&*self.storage, &job.staging, report)?;
         let row = self.ledger.get(&job.id)?;
@@ -367,6 +372,8 @@ fn trace_id() -> String {
 mod audit_tests;
 #[cfg(test)]
 mod crash_tests;
+#[cfg(test)]
+mod moved_tests;
 #[cfg(test)]
 mod replay_tests;
 #[cfg(test)]

@@ -17,12 +17,17 @@ pub(super) struct ReplayArgs {
     /// Its id, the beginning of its id, or its name (then the newest arrival of that name).
     #[arg(value_name = "ID|NAME")]
     file: OsString,
+    /// Its old result is gone for good and cannot come back: nothing has to be withdrawn.
+    #[arg(long)]
+    result_gone: bool,
 }
 
 const AFTER_HELP: &str = "\
 The archived original goes back to its inbox and is processed under the configuration in force, as a new arrival with a new
 id. When its result is published, the old one is withdrawn: readers see the old rows, for a moment none, then the new ones,
 and never both. If it is refused this time, it goes to quarantine and the old result stays.
+The old result must be where it was published, or in the output of the configuration; where it is in neither the replay is
+refused, since it might come back and stand beside the new one. With --result-gone you say that it cannot.
 Files whose originals were deleted or kept (on_success) cannot be replayed.";
 
 /// Safe while the daemon runs; without it the file is taken up at the next start.
@@ -38,7 +43,8 @@ pub(super) fn replay(global: &Global, args: &ReplayArgs, console: &Console) -> R
         let message = format!("pipeline '{}' no longer takes files named like {name}", row.pipeline);
         return Err(Failure::usage(message).hint("its key `files` says which it takes"));
     }
-    match ask(&Disk::default(), pipeline, &row, original).map_err(|error| Failure::file(shared::chain(&error)))? {
+    let asked = ask(&Disk::default(), pipeline, &row, original, args.result_gone);
+    match asked.map_err(|error| Failure::file(shared::chain(&error)))? {
         Replay::InInbox(path) => {
             let path = path.display();
             console.say(&format!("{name} is back in its inbox as {path}; its new result will replace {}", row.id));
@@ -49,6 +55,7 @@ pub(super) fn replay(global: &Global, args: &ReplayArgs, console: &Console) -> R
             console.say(&format!("the replay of {name} was asked for before and is under way"));
             Ok(Exit::Done)
         }
+        Replay::Lost { message, advice } => Err(Failure::file(format!("{name} is left alone: {message}")).hint(advice)),
         Replay::Missing => Err(Failure::file(format!("{name} is not in the archive: {} is gone", original.display()))
             .hint(format!("`forebay explain {}` tells what became of it", row.id))),
     }

@@ -60,6 +60,11 @@ pub(super) fn output_of(published: &Path) -> Option<&Path> {
     published.parent()?.parent()
 }
 
+/// Returns the directory a published one would be in this output.
+pub(super) fn in_output(output: &Path, published: &Path) -> Option<PathBuf> {
+    Some(output.join(published.parent()?.file_name()?).join(published.file_name()?))
+}
+
 /// Returns what happens to an original after success, and where it goes.
 pub(super) fn after_success(pipeline: &Pipeline, row: &FileRow) -> (Disposal, Option<PathBuf>) {
     if !row.in_place && pipeline.on_success == OnSuccess::Delete {
@@ -143,6 +148,7 @@ mod tests {
         let dir = published(Path::new("/out"), &id(), Timestamp(1_795_168_800_000_000_000));
         assert_eq!(dir, Path::new("/out/ingest_date=2026-11-20").join(id().as_str()));
         assert_eq!(output_of(&dir), Some(Path::new("/out")));
+        assert_eq!(in_output(Path::new("/out"), &dir).as_ref(), Some(&dir));
     }
 
     proptest::proptest! {

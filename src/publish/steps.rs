@@ -83,7 +83,7 @@ impl Publisher {
             }
             if let Err(why) = gate::verify(&*self.storage, &staging, row)? {
                 self.storage.remove_tree(&staging)?;
-                self.restore_replaced(row)?;
+                self.restore_replaced(pipeline, row)?;
                 return Ok(self.ledger.unstage(&row.id, &why)?);
             }
             // The process that made it may have died before it synced it.
@@ -92,7 +92,9 @@ impl Publisher {
         if let Some(day) = target.parent() {
             self.storage.make_dirs(day)?;
         }
-        self.retire_replaced(row)?;
+        if let Err(lost) = self.retire_replaced(pipeline, row)? {
+            return self.conflict(pipeline, row, &lost.message, &lost.advice);
+        }
         match self.storage.rename_noreplace(&staging, target) {
             Ok(()) => Ok(self.ledger.published(&row.id)?),
             Err(err) if err.is_taken() => self.already_there(pipeline, row, target, output),
@@ -120,16 +122,27 @@ impl Publisher {
             "its place {} is taken by something forebay did not write; nothing was published",
             target.display()
         );
-        self.restore_replaced(row)?;
-        let explanation = super::explain::conflict(row, &message, self.clock.now());
+        self.restore_replaced(pipeline, row)?;
+        self.conflict(pipeline, row, &message, "find out who wrote there and move it away")
+    }
+
+    /// Decides that a file is not published, as things are in the output: nothing is wrong with the file itself.
+    pub(super) fn conflict(
+        &self,
+        pipeline: &Pipeline,
+        row: &FileRow,
+        message: &str,
+        advice: &str,
+    ) -> Result<FileRow, PublishError> {
+        let explanation = super::explain::conflict(row, message, advice, self.clock.now());
         let resting = names::quarantined(pipeline, row);
         Ok(self.ledger.decide_quarantine(
             &row.id,
-            FileState::Staged,
+            row.state,
             &QuarantineDecision {
                 outcome: Outcome::Failed,
                 reason: None,
-                message: &message,
+                message,
                 explanation: &explanation,
                 rows: row.rows.unwrap_or_default(),
                 resting: Some(&resting),
