@@ -8,7 +8,7 @@
 //! | 4 | count the attempt, then work; the input is the same before and after | [`Publisher::begin`] |
 //! | 5, 6 | sync outputs, manifest last; own sums agree with the files | `gate` |
 //! | 7 | ledger STAGED, which reserves the content: from here on it will be published | [`Publisher::publish`] |
-//! | 8, 9 | one rename makes it visible; ledger PUBLISHED | `steps` |
+//! | 8, 9 | one rename makes it visible; ledger PUBLISHED | `visible` |
 //! | 10, 11 | the original moves; ledger DONE | `steps` |
 //!
 //! A restart goes through the same steps from wherever the ledger says the file is (`recover`).
@@ -39,6 +39,7 @@ mod recover;
 mod release;
 mod replay;
 mod steps;
+mod visible;
 
 pub use audit::{Audit, Audited, Finding, FindingKind};
 pub use error::PublishError;

@@ -165,3 +165,44 @@ fn dying_while_recovering_from_a_death_is_recovered_from() {
         }
     }
 }
+
+/// What is under way when its output is moved: a file of its own, and a replay.
+const MOVING: [Scenario; 2] = [ARCHIVE, REPLAY];
+
+#[test]
+fn an_output_that_is_moved_after_a_death_loses_nothing_and_doubles_nothing() {
+    for scenario in &MOVING {
+        for (how, fault) in Move::ALL.into_iter().flat_map(|how| [(how, Fault::DieBefore), (how, Fault::DieAfter)]) {
+            for at in 1.. {
+                let mut rig = prepare(scenario);
+                let struck = run_with(&rig, at, fault);
+                rig.move_output(how);
+                check(&rig, scenario, &format!("{fault:?} at step {at}, then {how:?} moved"));
+                if !struck {
+                    break;
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn dying_in_an_output_that_was_moved_after_a_death_is_recovered_from() {
+    for scenario in &MOVING {
+        for first in 1.. {
+            let mut rig = prepare(scenario);
+            if !run_with(&rig, first, Fault::DieAfter) {
+                break;
+            }
+            rig.move_output(Move::Whole);
+            let mut starts = 0;
+            for second in 1.. {
+                starts = second;
+                if !run_with(&rig, second, Fault::DieBefore) {
+                    break;
+                }
+            }
+            check(&rig, scenario, &format!("died at step {first}, moved, and died {starts} times after"));
+        }
+    }
+}

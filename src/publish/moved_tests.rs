@@ -5,6 +5,7 @@ use super::*;
 use crate::config::OnSuccess;
 use crate::ledger::Filter;
 use crate::storage::Disk;
+use crate::storage::failing::{FailAt, Fault, until_death};
 
 const GOOD: &str = "a,1\nb,2\n";
 
@@ -92,5 +93,88 @@ fn a_replay_of_a_result_that_is_gone_for_good_has_to_be_told_so() {
     let publisher = rig.open_disk();
     rig.run(&publisher);
     assert_eq!(newest(&publisher).replaces, Some(row.id));
+    rig.verdict(GOOD, Outcome::Succeeded, &publisher).unwrap();
+}
+
+/// A rig whose file died right after STAGED, before anything of it was visible.
+fn left_staged(prepare: fn() -> Rig) -> Rig {
+    let found = (1..200).find_map(|at| {
+        let rig = prepare();
+        until_death(|| rig.run(&rig.open(Arc::new(FailAt::new(at, Fault::DieBefore)))));
+        let unfinished = rig.open_disk().ledger().unfinished().unwrap();
+        unfinished.iter().any(|row| row.state == FileState::Staged).then_some(rig)
+    });
+    found.expect("there is such a moment")
+}
+
+fn dropped() -> Rig {
+    let rig = Rig::in_memory(OnSuccess::Archive);
+    rig.drop_file("x.csv", GOOD);
+    rig
+}
+
+fn replayed() -> Rig {
+    asked().0
+}
+
+#[test]
+fn what_was_staged_goes_on_where_its_output_was_moved() {
+    let mut rig = left_staged(dropped);
+    rig.move_output(Move::Whole);
+    let publisher = rig.open_disk();
+    let row = publisher.ledger().unfinished().unwrap().remove(0);
+    rig.run(&publisher);
+    let done = newest(&publisher);
+    assert_eq!((done.starts, done.attempts), (row.starts, 0), "it is not processed again");
+    assert_eq!(done.final_dir.as_deref(), Some(rig.seen()[0].as_path()), "the ledger knows where it is");
+    rig.verdict(GOOD, Outcome::Succeeded, &publisher).unwrap();
+}
+
+#[test]
+fn what_was_staged_and_is_lost_is_made_again_and_costs_an_attempt() {
+    for prepare in [dropped, replayed] {
+        let mut rig = left_staged(prepare);
+        let row = rig.open_disk().ledger().unfinished().unwrap().remove(0);
+        Disk::new().remove_tree(&rig.pipeline.output.join(".forebay/staging")).unwrap();
+        rig.move_output(Move::Nothing);
+        let publisher = rig.open_disk();
+        rig.run(&publisher);
+        let done = newest(&publisher);
+        assert_eq!((&done.id, done.starts, done.attempts), (&row.id, row.starts + 1, 1));
+        assert_eq!(done.final_dir.unwrap().file_name(), row.final_dir.unwrap().file_name(), "under the same name");
+        rig.verdict(GOOD, Outcome::Succeeded, &publisher).unwrap();
+    }
+}
+
+#[test]
+fn an_output_that_is_not_mounted_is_waited_for_by_what_was_staged_in_it() {
+    let mut rig = left_staged(dropped);
+    let (output, away) = (rig.pipeline.output.clone(), rig.dir.path().join("away"));
+    mv(&output, &away);
+    rig.move_output(Move::Nothing);
+    {
+        let publisher = rig.open_disk();
+        let told = publisher.recover(&[Arc::clone(&rig.pipeline)]).unwrap();
+        let [Recovered::Stuck { message, .. }] = &told[..] else { panic!("{told:?}") };
+        assert!(message.contains("mounted") && message.contains("out/trips/.forebay"), "{message}");
+    }
+    mv(&away, &output);
+    let publisher = rig.open_disk();
+    rig.run(&publisher);
+    assert_eq!(newest(&publisher).attempts, 0);
+    rig.verdict(GOOD, Outcome::Succeeded, &publisher).unwrap();
+}
+
+#[test]
+fn an_output_that_is_gone_for_good_is_given_up_by_making_its_folder() {
+    let mut rig = left_staged(dropped);
+    let output = rig.pipeline.output.clone();
+    Disk::new().remove_tree(&output).unwrap();
+    rig.move_output(Move::Nothing);
+    let publisher = rig.open_disk();
+    let told = publisher.recover(&[Arc::clone(&rig.pipeline)]).unwrap();
+    assert!(matches!(&told[..], [Recovered::Stuck { .. }]), "{told:?}");
+    Disk::new().make_dirs(&output.join(".forebay")).unwrap();
+    rig.run(&publisher);
     rig.verdict(GOOD, Outcome::Succeeded, &publisher).unwrap();
 }

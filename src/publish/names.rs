@@ -24,9 +24,14 @@ pub(super) const DAY: &str = "ingest_date=";
 /// Longest file name of Linux filesystems, in bytes.
 const NAME_MAX: usize = 255;
 
+/// Returns our folder in an output: there as long as the output is.
+pub(super) fn work(output: &Path) -> PathBuf {
+    output.join(".forebay")
+}
+
 /// Returns the folder of an output in which attempts write.
 pub(super) fn staging_root(output: &Path) -> PathBuf {
-    output.join(".forebay").join("staging")
+    work(output).join("staging")
 }
 
 /// Returns the staging directory of one attempt. The number goes up with every attempt, so no name is used twice.
@@ -47,7 +52,7 @@ pub(super) fn replay_marker(pipeline: &Pipeline, id: &FileId) -> PathBuf {
 
 /// Returns the folder of an output in which results lie that a replay is about to replace.
 pub(super) fn retired_root(output: &Path) -> PathBuf {
-    output.join(".forebay").join("retired")
+    work(output).join("retired")
 }
 
 /// Returns the directory a file is published as.

@@ -40,6 +40,10 @@ pub(crate) enum Move {
     Nothing,
 }
 
+impl Move {
+    pub(crate) const ALL: [Self; 3] = [Self::Whole, Self::Results, Self::Nothing];
+}
+
 impl Rig {
     pub(crate) fn new(on_success: OnSuccess) -> Self {
         Self::within(tempfile::tempdir().unwrap(), on_success)

@@ -69,9 +69,8 @@ impl Places {
         for output in names::output_of(published).into_iter().chain(outputs) {
             let Some(visible) = names::in_output(output, published) else { continue };
             if places.iter().all(|place| place.visible != visible) {
-                let retired = names::retired_root(output);
-                let work = retired.parent().unwrap_or(output).to_owned();
-                places.push(Place { aside: retired.join(old.id.as_str()), work, visible });
+                let aside = names::retired_root(output).join(old.id.as_str());
+                places.push(Place { aside, work: names::work(output), visible });
             }
         }
         Self(places)
