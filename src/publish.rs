@@ -49,7 +49,7 @@ pub use plain::Plain;
 pub use rebuild::{Gathered, gather};
 pub use recover::Recovered;
 pub use release::release;
-pub use replay::{CannotReplay, Replay, original_to_replay, replay};
+pub use replay::{CannotReplay, Followed, Replay, follow, original_to_replay, replay};
 use steps::{Driven, Trust};
 
 /// Carries files through their durable steps. Blocking; may be shared by threads, each with a file of its own.

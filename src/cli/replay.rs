@@ -7,7 +7,9 @@ use clap::Args;
 use super::console::Console;
 use super::exit::{Exit, Failure};
 use super::{Global, shared};
-use crate::publish::{Replay, original_to_replay, replay as ask};
+use crate::config::Pipeline;
+use crate::ledger::{FileRow, LedgerReader};
+use crate::publish::{Followed, Replay, follow, original_to_replay, replay as ask};
 use crate::storage::Disk;
 
 /// Options of `forebay replay`.
@@ -51,12 +53,38 @@ pub(super) fn replay(global: &Global, args: &ReplayArgs, console: &Console) -> R
             shared::mind_the_marker(console, pipeline, &row);
             Ok(Exit::Done)
         }
-        Replay::UnderWay => {
-            console.say(&format!("the replay of {name} was asked for before and is under way"));
-            Ok(Exit::Done)
-        }
+        Replay::UnderWay => under_way(&ledger, pipeline, &row, console),
         Replay::Lost { message, advice } => Err(Failure::file(format!("{name} is left alone: {message}")).hint(advice)),
         Replay::Missing => Err(Failure::file(format!("{name} is not in the archive: {} is gone", original.display()))
             .hint(format!("`forebay explain {}` tells what became of it", row.id))),
+    }
+}
+
+/// Tells where a replay is that was asked for before; it is a failure if nothing will happen by itself.
+fn under_way(ledger: &LedgerReader, pipeline: &Pipeline, row: &FileRow, console: &Console) -> Result<Exit, Failure> {
+    let name = row.display_name();
+    let followed = follow(&Disk::default(), pipeline, row, &|name| ledger.find(name));
+    match followed.map_err(|error| Failure::file(shared::chain(&error)))? {
+        Followed::InInbox => {
+            console.say(&format!("the replay of {name} was asked for before and is under way: it waits in its inbox"));
+            shared::mind_the_marker(console, pipeline, row);
+            Ok(Exit::Done)
+        }
+        Followed::InProgress(replay) => {
+            let (id, state) = (&replay.id, replay.state);
+            console.say(&format!("the replay of {name} was asked for before and is under way: it is {state} as {id}"));
+            Ok(Exit::Done)
+        }
+        Followed::Refused(replay) => {
+            let (id, outcome) = (&replay.id, super::files::state(&replay));
+            let message =
+                format!("the replay of {name} is {outcome} as {id}, and the old result stays: {}", replay.message);
+            Err(Failure::file(message).hint(format!("mend what it names; then `forebay retry {id}` goes on with it")))
+        }
+        Followed::Over(replay) => {
+            let id = replay.as_ref().map_or(&row.id, |replay| &replay.id);
+            let message = format!("the replay of {name} came to nothing, and its original is no longer in the archive");
+            Err(Failure::file(message).hint(format!("`forebay explain {id}` tells what became of it")))
+        }
     }
 }

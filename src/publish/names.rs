@@ -45,9 +45,14 @@ pub(super) fn staging_owner(name: &OsStr) -> Option<(FileId, u32)> {
     Some((FileId::parse(id)?, attempt.parse().ok()?))
 }
 
+/// Returns the folder of an inbox in which lies what asks for replays.
+pub(super) fn replay_root(pipeline: &Pipeline) -> PathBuf {
+    pipeline.input.join(".forebay").join("replay")
+}
+
 /// Returns the file that asks for a replay of this one: its content is to be published anew.
 pub(super) fn replay_marker(pipeline: &Pipeline, id: &FileId) -> PathBuf {
-    pipeline.input.join(".forebay").join("replay").join(id.as_str())
+    replay_root(pipeline).join(id.as_str())
 }
 
 /// Returns the folder of an output in which results lie that a replay is about to replace.

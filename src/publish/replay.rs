@@ -23,8 +23,10 @@ use crate::job::{FileId, Outcome};
 use crate::ledger::{Disposal, FileRow, FileState};
 use crate::storage::{Storage, StorageError};
 
+mod follow;
 mod withdraw;
 
+pub use follow::{Followed, follow};
 use withdraw::Places;
 
 /// Why a file cannot be replayed. The message goes on from its name.
@@ -82,7 +84,7 @@ fn of(original: Option<&FileId>) -> String {
 pub enum Replay {
     /// The original lies in the inbox now, under this path.
     InInbox(PathBuf),
-    /// It was asked for before, and the original has left the archive.
+    /// It was asked for before, and the original has left the archive: [`follow`] it.
     UnderWay,
     /// The original is not where the ledger says.
     Missing,
@@ -101,6 +103,8 @@ pub enum Replay {
 struct Asked {
     /// There is no old result any more that could come back.
     result_gone: bool,
+    /// The inode of the original, by which it is known wherever it goes.
+    inode: Option<u64>,
 }
 
 impl Asked {
@@ -154,22 +158,21 @@ pub fn replay(
     result_gone: bool,
 ) -> Result<Replay, PublishError> {
     let marker = names::replay_marker(pipeline, &row.id);
-    let asked = Asked { result_gone };
-    if storage.stat(original)?.is_none() {
+    let Some(entry) = storage.stat(original)? else {
         if storage.stat(&marker)?.is_none() {
             return Ok(Replay::Missing);
         }
         if result_gone {
-            asked.write(storage, &marker)?;
+            Asked { result_gone, ..Asked::read(storage, &marker)? }.write(storage, &marker)?;
         }
         return Ok(Replay::UnderWay);
-    }
+    };
     let places = Places::of(row, [pipeline.output.as_path()]);
     if !result_gone && !places.hold_it(storage)? {
         return Ok(Replay::Lost { message: places.searched(&row.id), advice: withdraw::advice(&row.id) });
     }
     // The marker first: without it the original would arrive as a duplicate of itself.
-    asked.write(storage, &marker)?;
+    Asked { result_gone, inode: Some(entry.stamp.ino) }.write(storage, &marker)?;
     let target = pipeline.input.join(&row.name);
     match storage.rename_noreplace(original, &target) {
         Ok(()) => Ok(Replay::InInbox(target)),

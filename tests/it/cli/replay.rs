@@ -74,3 +74,34 @@ fn what_cannot_be_replayed_says_why_and_what_to_do() {
     project.cli().args(["replay", "nobody.csv"]).run().expect_code(1);
     assert_eq!(project.published("numbers").len(), 1);
 }
+
+#[test]
+fn a_refused_replay_says_so_and_names_the_verb_that_goes_on_with_it() {
+    let project = Project::new(NUMBERS);
+    let daemon = project.start();
+    project.drop_file("numbers", "half.csv", HALF_GOOD);
+    daemon.wait_processed("numbers", 1);
+    daemon.stop();
+    let mild = fs::read_to_string(project.path("forebay.toml")).unwrap();
+    project.configure(&mild.replace("amount > 0", "amount > 30"));
+    let old = explained(&project, "half.csv")["id"].as_str().unwrap().to_owned();
+    project.cli().args(["replay", &old]).run().expect_code(0);
+    let daemon = project.start();
+    daemon.wait_processed("numbers", 1);
+    let refused = explained(&project, "half.csv");
+    assert_eq!(refused["outcome"], "quarantined");
+    let refused = refused["id"].as_str().unwrap();
+    let again = project.cli().args(["replay", &old]).run().expect_code(1);
+    for part in ["quarantined", "old result stays", &format!("forebay retry {refused}")] {
+        assert!(again.stderr.contains(part), "{part} in {}", again.stderr);
+    }
+    assert_eq!(project.published("numbers")[0].manifest["id"], old.as_str());
+    daemon.stop();
+
+    project.configure(&mild);
+    project.cli().args(["retry", refused]).run().expect_code(0);
+    let daemon = project.start();
+    daemon.wait_processed("numbers", 1);
+    let published = project.published("numbers");
+    assert_eq!((published.len(), &published[0].manifest["replaces"]), (1, &Value::from(old)));
+}
