@@ -374,6 +374,8 @@ mod audit_tests;
 #[cfg(test)]
 mod crash_tests;
 #[cfg(test)]
+mod given_up_tests;
+#[cfg(test)]
 mod moved_tests;
 #[cfg(test)]
 mod replay_tests;

@@ -1,11 +1,12 @@
-//! What became of a replay that was asked for: for saying the verb again.
+//! What became of a replay that was asked for: for saying the verb again, and for noticing that it was given up.
 
 use std::ffi::OsStr;
 
 use super::Asked;
 use crate::config::Pipeline;
+use crate::job::FileId;
 use crate::ledger::{FileRow, FileState, LedgerError};
-use crate::publish::{PublishError, names};
+use crate::publish::{PublishError, Publisher, names};
 use crate::storage::Storage;
 
 /// Where a replay is whose original has left the archive.
@@ -61,4 +62,28 @@ fn look(
         return Ok(Followed::InInbox);
     }
     Ok(Followed::Over(newest))
+}
+
+impl Publisher {
+    /// Forgets replays that nobody can go on with: a marker that stayed would have a later drop of the content replace its
+    /// result, unasked.
+    pub(in crate::publish) fn forget_given_up(&self, pipeline: &Pipeline) -> Result<(), PublishError> {
+        let markers = names::replay_root(pipeline);
+        for name in self.storage.list(&markers)? {
+            let Some(id) = name.to_str().and_then(FileId::parse) else { continue };
+            let Some(old) = self.known(&id)? else { continue };
+            // The verb is about to move it; or died before it did, and saying it again does the rest.
+            if let Some(original) = old.resting.as_deref()
+                && self.storage.stat(original)?.is_some()
+            {
+                continue;
+            }
+            let followed = follow(&*self.storage, pipeline, &old, &|name| self.ledger.find(name))?;
+            if matches!(followed, Followed::Over(_)) && self.storage.remove_file(&markers.join(name))? {
+                let told = "its replay was refused or lost, and its original is gone: the result stays as it is";
+                self.ledger.note(&old.id, "replay_given_up", told)?;
+            }
+        }
+        Ok(())
+    }
 }
