@@ -7,7 +7,7 @@ use clap::Args;
 use super::console::Console;
 use super::exit::{Exit, Failure};
 use super::{Global, shared};
-use crate::config::Pipeline;
+use crate::config::{OnSuccess, Pipeline};
 use crate::ledger::{FileRow, LedgerReader};
 use crate::publish::{Followed, Replay, follow, original_to_replay, replay as ask};
 use crate::storage::Disk;
@@ -30,7 +30,8 @@ id. When its result is published, the old one is withdrawn: readers see the old 
 and never both. If it is refused this time, it goes to quarantine and the old result stays.
 The old result must be where it was published, or in the output of the configuration; where it is in neither the replay is
 refused, since it might come back and stand beside the new one. With --result-gone you say that it cannot.
-Files whose originals were deleted or kept (on_success) cannot be replayed.";
+Files whose originals were deleted or kept (on_success = \"delete\" or \"keep\") cannot be replayed: there is nothing of them in
+the archive. The on_success in force decides about a replay too: under either of these it is the last one of its file.";
 
 /// Safe while the daemon runs; without it the file is taken up at the next start.
 pub(super) fn replay(global: &Global, args: &ReplayArgs, console: &Console) -> Result<Exit, Failure> {
@@ -50,6 +51,9 @@ pub(super) fn replay(global: &Global, args: &ReplayArgs, console: &Console) -> R
         Replay::InInbox(path) => {
             let path = path.display();
             console.say(&format!("{name} is back in its inbox as {path}; its new result will replace {}", row.id));
+            if let Some(last) = last_one(pipeline.on_success) {
+                console.say(last);
+            }
             shared::mind_the_marker(console, pipeline, &row);
             Ok(Exit::Done)
         }
@@ -57,6 +61,21 @@ pub(super) fn replay(global: &Global, args: &ReplayArgs, console: &Console) -> R
         Replay::Lost { message, advice } => Err(Failure::file(format!("{name} is left alone: {message}")).hint(advice)),
         Replay::Missing => Err(Failure::file(format!("{name} is not in the archive: {} is gone", original.display()))
             .hint(format!("`forebay explain {}` tells what became of it", row.id))),
+    }
+}
+
+/// Returns why a file replayed now cannot be replayed again.
+const fn last_one(on_success: OnSuccess) -> Option<&'static str> {
+    match on_success {
+        OnSuccess::Archive => None,
+        OnSuccess::Delete => Some(
+            "on_success is \"delete\" now: once the new result is published its original is deleted, and it cannot be \
+             replayed again",
+        ),
+        OnSuccess::Keep => Some(
+            "on_success is \"keep\" now: once the new result is published its original stays in the inbox, nothing of it is \
+             in the archive, and it cannot be replayed again",
+        ),
     }
 }
 

@@ -105,3 +105,21 @@ fn a_refused_replay_says_so_and_names_the_verb_that_goes_on_with_it() {
     let published = project.published("numbers");
     assert_eq!((published.len(), &published[0].manifest["replaces"]), (1, &Value::from(old)));
 }
+
+#[test]
+fn a_replay_that_is_the_last_one_of_its_file_says_so() {
+    let project = Project::new(NUMBERS);
+    let daemon = project.start();
+    project.drop_file("numbers", "half.csv", HALF_GOOD);
+    daemon.wait_processed("numbers", 1);
+    daemon.stop();
+    let config = fs::read_to_string(project.path("forebay.toml")).unwrap();
+    project.configure(&config.replace("settle", "on_success = \"delete\"\nsettle"));
+    let asked = project.cli().args(["replay", "half.csv"]).run().expect_code(0);
+    assert!(asked.stderr.contains("on_success is \"delete\" now"), "{}", asked.stderr);
+    let daemon = project.start();
+    daemon.wait_processed("numbers", 1);
+    assert_eq!((project.published("numbers").len(), project.archived("numbers").len()), (1, 0));
+    let again = project.cli().args(["replay", "half.csv"]).run().expect_code(1);
+    assert!(again.stderr.contains("original was deleted") && again.stderr.contains("on_success"), "{}", again.stderr);
+}
