@@ -95,7 +95,7 @@ fn under_way(ledger: &LedgerReader, pipeline: &Pipeline, row: &FileRow, console:
             Ok(Exit::Done)
         }
         Followed::Refused(replay) => {
-            let (id, outcome) = (&replay.id, super::files::state(&replay));
+            let (id, outcome) = (&replay.id, replay.standing());
             let message =
                 format!("the replay of {name} is {outcome} as {id}, and the old result stays: {}", replay.message);
             Err(Failure::file(message).hint(format!("mend what it names; then `forebay retry {id}` goes on with it")))

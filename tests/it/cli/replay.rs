@@ -51,6 +51,14 @@ fn a_replay_takes_the_place_of_the_old_result_with_the_config_in_force() {
     daemon.stop();
 
     let first = explained(&project, &old_id);
+    let table = project.cli().args(["files", "--state", "replaced"]).run().expect_code(0).stdout;
+    let line = table.lines().find(|line| line.contains(&old_id)).unwrap_or_else(|| panic!("{table}"));
+    let by = format!("half.csv, replaced by {}", first["replaced_by"].as_str().unwrap());
+    assert!(line.contains(" replaced ") && line.ends_with(&by), "{line}");
+    assert_eq!(table.lines().count(), 3, "the head and both that were replaced:\n{table}");
+    let json = project.cli().args(["files", "--json"]).run().expect_code(0).json();
+    let old = json["files"].as_array().unwrap().iter().find(|file| file["id"] == old_id.as_str()).unwrap();
+    assert_eq!((&old["outcome"], &old["replaced_by"]), (&Value::from("succeeded"), &first["replaced_by"]));
     let text = project.cli().args(["explain", &old_id]).run().expect_code(0);
     assert!(text.stdout.contains("replaced by") && text.stdout.contains("replaced  "), "{}", text.stdout);
     let again = project.cli().args(["replay", &old_id]).run().expect_code(1);
