@@ -378,6 +378,8 @@ mod given_up_tests;
 #[cfg(test)]
 mod moved_tests;
 #[cfg(test)]
+mod rebuild_tests;
+#[cfg(test)]
 mod replay_tests;
 #[cfg(test)]
 mod sync_tests;

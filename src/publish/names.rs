@@ -105,17 +105,29 @@ pub fn beside(original: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// Returns `<id>-<name>`, cut so that it stays a legal file name with any of our suffixes. The stem is cut, not the id and
-/// not the extension.
-fn kept_name(id: &FileId, name: &OsStr) -> OsString {
+/// Returns `<id>-<name>`, cut so that it stays a legal file name with any of our suffixes.
+pub(super) fn kept_name(id: &FileId, name: &OsStr) -> OsString {
+    let mut kept = OsString::from(format!("{id}-"));
+    kept.push(cut(name, NAME_MAX - REJECTS_SUFFIX.len() - kept.len()));
+    kept
+}
+
+/// Returns whether this can be a file's name.
+pub(super) fn is_legal(name: &OsStr) -> bool {
+    name.len() <= NAME_MAX && Path::new(name).file_name() == Some(name)
+}
+
+/// Returns what a file of this name can be called: the name itself, unless it is too long or no name at all.
+pub(super) fn legal(name: &OsStr) -> OsString {
+    let cut = cut(name, NAME_MAX);
+    if is_legal(&cut) { cut } else { OsString::from("unknown") }
+}
+
+/// Cuts a name to so many bytes: its stem, not its extension.
+fn cut(name: &OsStr, room: usize) -> OsString {
     let bytes = name.as_bytes();
-    let room = NAME_MAX - REJECTS_SUFFIX.len() - id.as_str().len() - 1;
-    let mut kept = Vec::with_capacity(NAME_MAX);
-    kept.extend_from_slice(id.as_str().as_bytes());
-    kept.push(b'-');
     if bytes.len() <= room {
-        kept.extend_from_slice(bytes);
-        return OsString::from_vec(kept);
+        return name.to_owned();
     }
     let extension = Path::new(name).extension().map_or(&[][..], OsStr::as_bytes);
     let extension = if extension.len() < 16 { extension } else { &[] };
@@ -125,7 +137,7 @@ fn kept_name(id: &FileId, name: &OsStr) -> OsString {
         Some(text) => text.floor_char_boundary(end),
         None => end,
     };
-    kept.extend_from_slice(bytes.get(..end).unwrap_or_default());
+    let mut kept = bytes.get(..end).unwrap_or_default().to_vec();
     if !extension.is_empty() {
         kept.push(b'.');
         kept.extend_from_slice(extension);
@@ -148,6 +160,8 @@ mod tests {
         let text = kept.to_str().expect("cut between characters");
         assert!(text.starts_with("01kah5zq8v3w01kah5zq8v3w01-üüü") && text.ends_with("ü.csv"), "{text}");
         assert_eq!(kept_name(&id(), OsStr::new("a b.csv")), "01kah5zq8v3w01kah5zq8v3w01-a b.csv");
+        assert_eq!(legal(&name).len(), 244);
+        assert_eq!(legal(OsStr::new("../../x.csv")), "unknown");
     }
 
     #[test]

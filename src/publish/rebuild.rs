@@ -13,7 +13,7 @@ use super::{MANIFEST, Manifest, PublishError, gate, names};
 use crate::admit::claimed_root;
 use crate::clock::Clock;
 use crate::config::Pipeline;
-use crate::job::{FileId, FileStamp, Timestamp};
+use crate::job::{FileId, FileStamp, Timestamp, display_name};
 use crate::ledger::{FileRow, FileState, LedgerError, StoryLine};
 use crate::storage::{EntryKind, Storage};
 
@@ -170,6 +170,18 @@ fn split(kept: &OsStr) -> Option<(FileId, OsString)> {
     let at = bytes.iter().position(|byte| *byte == b'-')?;
     let id = FileId::parse(std::str::from_utf8(bytes.get(..at)?).ok()?)?;
     Some((id, OsString::from_vec(bytes.get(at + 1..)?.to_vec())))
+}
+
+/// Returns the name a file had in its inbox. `kept` is what follows the id on the disk: its very bytes, but cut if it was long;
+/// `told` is what a manifest or an explanation has: whole, but fit to be shown. Of a name that was both cut and escaped only
+/// the cut one is a name.
+fn real_name(id: &FileId, kept: &OsStr, told: &str) -> OsString {
+    if told.is_empty() || display_name(kept) == told {
+        return kept.to_owned();
+    }
+    let kept_as = |name: &OsStr| split(&names::kept_name(id, name)).is_some_and(|(_, cut)| cut == kept);
+    let escaped = told.contains(['\\', '…']);
+    if names::is_legal(told.as_ref()) && (!escaped || kept_as(told.as_ref())) { told.into() } else { kept.to_owned() }
 }
 
 /// Returns when an id was given, from the id itself.
