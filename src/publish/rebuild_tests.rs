@@ -154,6 +154,28 @@ fn a_rebuild_that_was_cut_short_keeps_everybody_out_until_it_is_finished() {
     assert_eq!(findings(&rig), []);
 }
 
+#[test]
+fn a_copy_beside_a_quarantined_file_is_not_taken_for_it() {
+    // Sorted, the first two come before `<id>-r.csv`.
+    for (suffix, explained) in [("-r.bak.csv", false), ("-r.bak.csv", true), ("-r.csv.bak", true), ("-a.csv", false)] {
+        let rig = every_fate();
+        let original =
+            files_below(&rig.pipeline.quarantine).into_iter().find(|path| path.to_string_lossy().ends_with("-r.csv"));
+        let original = original.unwrap();
+        let before = known(&rig);
+        let row = LedgerReader::open(&rig.state()).unwrap().find("r.csv".as_ref()).unwrap().remove(0);
+        let copy = original.with_file_name(format!("{}{suffix}", row.id));
+        write(&copy, b"bad, and half mended\n");
+        if explained {
+            write(&beside(&copy, ERROR_SUFFIX), &fs::read(beside(&original, ERROR_SUFFIX)).unwrap());
+        }
+        let gathered = rebuild(&rig);
+        assert_eq!(known(&rig), before, "{suffix}");
+        let [(left, why)] = gathered.left.as_slice() else { panic!("{gathered:?}") };
+        assert_eq!((left, why.contains(row.id.as_str())), (&copy, true), "{why}");
+    }
+}
+
 /// A name as long as a name can be, which no text can be made of.
 fn hostile(end: &str) -> OsString {
     let mut name = vec![0xe9_u8; 255 - end.len()];

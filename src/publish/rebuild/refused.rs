@@ -1,7 +1,8 @@
 //! Quarantined files, from the explanations beside them.
 
-use std::ffi::OsStr;
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
@@ -31,6 +32,7 @@ struct Told {
 impl Gatherer<'_, '_> {
     pub(super) fn refused(&mut self) -> Result<(), PublishError> {
         let folder = self.pipeline.quarantine.clone();
+        let mut found: BTreeMap<FileId, Vec<(PathBuf, OsString)>> = BTreeMap::new();
         for kept in self.storage.list(&folder)? {
             let path = folder.join(&kept);
             let Some((id, name)) = split(&kept) else { continue };
@@ -41,9 +43,28 @@ impl Gatherer<'_, '_> {
                 }
                 continue;
             }
-            self.one_refused(&id, &path, &name)?;
+            found.entry(id).or_default().push((path, name));
+        }
+        for (id, mut files) in found {
+            // The first is taken in, the others are told.
+            if files.len() > 1 {
+                files.sort_by_cached_key(|(path, name)| self.doubt(&id, path, name));
+            }
+            for (path, name) in files {
+                self.one_refused(&id, &path, &name)?;
+            }
         }
         Ok(())
+    }
+
+    /// How much speaks against this file being the one that forebay laid there: nothing if the explanation beside it tells
+    /// its name. Somebody may have made a copy, of both even.
+    fn doubt(&self, id: &FileId, path: &Path, name: &OsStr) -> u8 {
+        // What cannot be read is told when it is taken in.
+        let Ok(Some(text)) = self.explanation(path) else { return 2 };
+        let told = serde_json::from_slice(&text).unwrap_or_else(|_| Told::default()).name;
+        let laid_as = names::kept_name(id, &real_name(id, name, &told));
+        u8::from(told.is_empty() || path.file_name() != Some(&laid_as))
     }
 
     /// Whether this is the explanation or the rejected rows of another file. No original lies there without an explanation
