@@ -13,7 +13,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-pub use kept::{SUFFIX_MAX, kept_name, split_kept_name};
+pub use kept::{SUFFIX_MAX, is_legal_name, kept_name, legal_name, split_kept_name};
 pub use name::{display_name, is_invisible};
 pub use sets::{CrashCause, DiscoverySource, DriftKind, Outcome, QuarantineReason, RejectReason, RetryReason, Stage};
 

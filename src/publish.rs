@@ -8,7 +8,7 @@
 //! | 4 | count the attempt, then work; the input is the same before and after | [`Publisher::begin`] |
 //! | 5, 6 | sync outputs, manifest last; own sums agree with the files | `gate` |
 //! | 7 | ledger STAGED, which reserves the content: from here on it will be published | [`Publisher::publish`] |
-//! | 8, 9 | one rename makes it visible; ledger PUBLISHED | `steps` |
+//! | 8, 9 | one rename makes it visible; ledger PUBLISHED | `visible` |
 //! | 10, 11 | the original moves; ledger DONE | `steps` |
 //!
 //! A restart goes through the same steps from wherever the ledger says the file is (`recover`).
@@ -39,6 +39,7 @@ mod recover;
 mod release;
 mod replay;
 mod steps;
+mod visible;
 
 pub use audit::{Audit, Audited, Finding, FindingKind};
 pub use error::PublishError;
@@ -48,7 +49,7 @@ pub use plain::Plain;
 pub use rebuild::{Gathered, gather};
 pub use recover::Recovered;
 pub use release::release;
-pub use replay::{CannotReplay, Replay, original_to_replay, replay};
+pub use replay::{CannotReplay, Followed, Replay, follow, original_to_replay, replay};
 use steps::{Driven, Trust};
 
 /// Carries files through their durable steps. Blocking; may be shared by threads, each with a file of its own.
@@ -181,6 +182,11 @@ impl Publisher {
             }
             replaces => replaces,
         };
+        if let Some(old) = &replaces
+            && let Some(refused) = self.refuse_lost(pipeline, job, old)?
+        {
+            return Ok(refused);
+        }
         // Steps 5 and 6. The manifest is last: whoever sees it sees everything it names.
         gate::check(&*self.storage, &job.staging, report)?;
         let row = self.ledger.get(&job.id)?;
@@ -367,6 +373,12 @@ fn trace_id() -> String {
 mod audit_tests;
 #[cfg(test)]
 mod crash_tests;
+#[cfg(test)]
+mod given_up_tests;
+#[cfg(test)]
+mod moved_tests;
+#[cfg(test)]
+mod rebuild_tests;
 #[cfg(test)]
 mod replay_tests;
 #[cfg(test)]

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::console::{Console, bytes, columns, count, seconds};
 use super::exit::{Exit, Failure};
 use super::verdict::told;
-use super::{Global, files, shared};
+use super::{Global, shared};
 use crate::clock::rfc3339;
 use crate::job::Timestamp;
 use crate::ledger::{FileRow, StoryLine};
@@ -81,7 +81,7 @@ fn summary(row: &FileRow) -> Vec<Vec<String>> {
     facts.add("file", row.display_name());
     facts.add("id", row.id.to_string());
     facts.add("pipeline", row.pipeline.clone());
-    facts.add("state", files::state(row).to_owned());
+    facts.add("state", row.standing().to_owned());
     facts.add("reason", row.reason.map(|reason| reason.to_string()).unwrap_or_default());
     facts.add("message", row.message.clone());
     facts.add("hint", hint(row));

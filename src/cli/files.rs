@@ -16,7 +16,7 @@ pub(super) struct FilesArgs {
     /// Only files of this pipeline.
     #[arg(short, long, value_name = "PIPELINE")]
     pipeline: Option<String>,
-    /// Only files in this state or with this outcome: claimed, staged, published, done; succeeded, quarantined, ...
+    /// Only files in this state or with this outcome: claimed, staged, published, done; succeeded, quarantined, replaced, ...
     #[arg(short, long, value_name = "STATE")]
     state: Option<String>,
     /// At most so many, the newest; 0: all.
@@ -70,21 +70,20 @@ fn line(row: &FileRow) -> Vec<String> {
         rfc3339(row.arrived_at).get(..19).unwrap_or_default().to_owned(),
         row.id.to_string(),
         row.pipeline.clone(),
-        state(row).to_owned(),
+        row.standing().to_owned(),
         rows(|rows| rows.read),
         rows(|rows| rows.rejected),
-        row.display_name(),
+        match &row.replaced_by {
+            Some(replay) => format!("{}, replaced by {replay}", row.display_name()),
+            None => row.display_name(),
+        },
     ]
-}
-
-/// Returns how the file ended, or how far it is.
-pub(super) fn state(row: &FileRow) -> &'static str {
-    row.outcome.map_or(row.state.as_str(), Outcome::as_str)
 }
 
 /// Returns the colour of an end.
 pub(super) fn tone(row: &FileRow) -> Tone {
     match row.outcome {
+        Some(Outcome::Succeeded) if row.replaced_by.is_some() => Tone::Faint,
         Some(Outcome::Succeeded) => Tone::Good,
         Some(Outcome::Duplicate | Outcome::Empty) => Tone::Faint,
         Some(Outcome::Quarantined | Outcome::Failed) => Tone::Alarm,

@@ -66,7 +66,7 @@ fn place(row: &FileRow) -> Result<PathBuf, Failure> {
     let refused = row.resting.as_ref().map(|original| beside(original, REJECTS_SUFFIX));
     let there = |path: &PathBuf| path.try_exists().unwrap_or(false);
     published.into_iter().chain(refused).find(there).ok_or_else(|| {
-        let state = super::files::state(row);
+        let state = row.standing();
         Failure::file(format!("there are no rejected rows of {} ({state})", row.display_name()))
             .hint(format!("`forebay explain {}` tells what became of it", row.id))
     })

@@ -12,18 +12,32 @@ const NAME_MAX: usize = 255;
 /// Bytes that something may add to a [`kept_name`] and still have a legal file name.
 pub const SUFFIX_MAX: usize = 16;
 
-/// Returns `<id>-<name>`, cut so that it stays a legal file name with another [`SUFFIX_MAX`] bytes. The stem is cut, not the id
-/// and not the extension.
+/// Returns `<id>-<name>`, cut so that it stays a legal file name with another [`SUFFIX_MAX`] bytes.
 #[must_use]
 pub fn kept_name(id: &FileId, name: &OsStr) -> OsString {
+    let mut kept = OsString::from(format!("{id}-"));
+    kept.push(cut(name, NAME_MAX - SUFFIX_MAX - kept.len()));
+    kept
+}
+
+/// Returns whether this can be a file's name.
+#[must_use]
+pub fn is_legal_name(name: &OsStr) -> bool {
+    name.len() <= NAME_MAX && Path::new(name).file_name() == Some(name)
+}
+
+/// Returns what a file of this name can be called: the name itself, unless it is too long or no name at all.
+#[must_use]
+pub fn legal_name(name: &OsStr) -> OsString {
+    let cut = cut(name, NAME_MAX);
+    if is_legal_name(&cut) { cut } else { OsString::from("unknown") }
+}
+
+/// Cuts a name to so many bytes: its stem, not its extension.
+fn cut(name: &OsStr, room: usize) -> OsString {
     let bytes = name.as_bytes();
-    let room = NAME_MAX - SUFFIX_MAX - id.as_str().len() - 1;
-    let mut kept = Vec::with_capacity(NAME_MAX);
-    kept.extend_from_slice(id.as_str().as_bytes());
-    kept.push(b'-');
     if bytes.len() <= room {
-        kept.extend_from_slice(bytes);
-        return OsString::from_vec(kept);
+        return name.to_owned();
     }
     let extension = Path::new(name).extension().map_or(&[][..], OsStr::as_bytes);
     let extension = if extension.len() < 16 { extension } else { &[] };
@@ -33,7 +47,7 @@ pub fn kept_name(id: &FileId, name: &OsStr) -> OsString {
         Some(text) => text.floor_char_boundary(end),
         None => end,
     };
-    kept.extend_from_slice(bytes.get(..end).unwrap_or_default());
+    let mut kept = bytes.get(..end).unwrap_or_default().to_vec();
     if !extension.is_empty() {
         kept.push(b'.');
         kept.extend_from_slice(extension);
@@ -65,6 +79,8 @@ mod tests {
         let text = kept.to_str().expect("cut between characters");
         assert!(text.starts_with("01kah5zq8v3w01kah5zq8v3w01-üüü") && text.ends_with("ü.csv"), "{text}");
         assert_eq!(kept_name(&id(), OsStr::new("a b.csv")), "01kah5zq8v3w01kah5zq8v3w01-a b.csv");
+        assert_eq!(legal_name(&name).len(), 244);
+        assert_eq!(legal_name(OsStr::new("../../x.csv")), "unknown");
     }
 
     proptest::proptest! {

@@ -22,6 +22,9 @@ pub(super) const KEPT: &str =
 pub(super) const PUBLISHED_AS: &str =
     "SELECT id FROM files WHERE pipeline = ? AND blake3 = ? AND outcome = 'succeeded' AND replaced_by IS NULL";
 
+/// The word for a result that a replay has taken the place of.
+pub(super) const REPLACED: &str = "replaced";
+
 /// Which files to list. Newest first.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filter {
@@ -31,20 +34,27 @@ pub struct Filter {
     pub state: Option<FileState>,
     /// Only those that ended so.
     pub outcome: Option<Outcome>,
+    /// Only those whose result a replay has taken the place of.
+    pub replaced: bool,
     /// At most so many; 0 is no limit.
     pub limit: usize,
 }
 
 impl Filter {
-    /// Sets the state or the outcome from one word of either set: people do not tell them apart, nor need to.
+    /// Sets the state or the outcome from one word of either set, or `replaced`: people do not tell them apart, nor need to.
     pub fn state_or_outcome(&mut self, word: &str) -> Result<(), String> {
+        if word == REPLACED {
+            self.replaced = true;
+            return Ok(());
+        }
         if let Ok(state) = word.parse() {
             self.state = Some(state);
             return Ok(());
         }
         let outcome = word.parse::<Outcome>().map_err(|_| {
             let states = FileState::ALL.iter().map(|state| state.as_str());
-            let all: Vec<_> = states.chain(Outcome::ALL.iter().map(|outcome| outcome.as_str())).collect();
+            let all: Vec<_> =
+                states.chain(Outcome::ALL.iter().map(|outcome| outcome.as_str())).chain([REPLACED]).collect();
             format!("'{word}' is none of: {}", all.join(", "))
         })?;
         self.outcome = Some(outcome);
@@ -200,6 +210,9 @@ pub(super) fn files(connection: &Connection, filter: &Filter) -> rusqlite::Resul
     if let Some(outcome) = filter.outcome {
         sql.push_str(" AND outcome = ?");
         values.push(outcome.as_str());
+    }
+    if filter.replaced {
+        sql.push_str(" AND outcome = 'succeeded' AND replaced_by IS NOT NULL");
     }
     sql.push_str(" ORDER BY id DESC LIMIT ");
     let limit = if filter.limit == 0 { -1 } else { i64::try_from(filter.limit).unwrap_or(-1) };

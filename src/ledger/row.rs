@@ -180,6 +180,15 @@ impl FileRow {
         matches!(self.outcome, Some(Outcome::Quarantined | Outcome::Failed)) && self.resting.is_some()
     }
 
+    /// Returns how it ended, or how far it is, in one word; `replaced` if its result is withdrawn.
+    #[must_use]
+    pub fn standing(&self) -> &'static str {
+        if self.replaced_by.is_some() {
+            return super::query::REPLACED;
+        }
+        self.outcome.map_or(self.state.as_str(), Outcome::as_str)
+    }
+
     /// Reads a row of `SELECT * FROM files`.
     pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
         let id: String = row.get("id")?;

@@ -438,6 +438,25 @@ fn a_replay_replaces_only_what_it_names_and_gives_it_back() {
 }
 
 #[test]
+fn a_replaced_file_is_told_and_listed_as_such() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = open(dir.path()).unwrap();
+    let [old, new] = ["a", "b"].map(|name| intend(&ledger, OsStr::new(name)).id);
+    succeed(&ledger, &old, HASH);
+    let list = |word: &str| {
+        let mut filter = Filter::default();
+        filter.state_or_outcome(word).unwrap();
+        ledger.files(&filter).unwrap().into_iter().map(|row| row.id).collect::<Vec<_>>()
+    };
+    assert_eq!((ledger.get(&old).unwrap().standing(), list("replaced")), ("succeeded", Vec::new()));
+    let facts = StagedFacts { replaces: Some(&old), ..staged(HASH) };
+    assert_eq!(ledger.stage(&new, &facts).unwrap(), Reservation::Ours);
+    assert_eq!(ledger.get(&old).unwrap().standing(), "replaced");
+    assert_eq!(list("replaced"), std::slice::from_ref(&old));
+    assert_eq!(list("succeeded"), [new, old], "it did succeed");
+}
+
+#[test]
 fn the_attempt_that_ends_all_attempts_counts_too() {
     let dir = tempfile::tempdir().unwrap();
     let ledger = open(dir.path()).unwrap();

@@ -257,7 +257,18 @@ impl Ledger {
         })
     }
 
-    /// Takes STAGED back: its outputs are lost or damaged and nothing is published. The file will be processed again.
+    /// Writes down that what is staged lies in another output by now, and will be published there as `final_dir`.
+    pub fn moved(&self, id: &FileId, final_dir: &Path) -> Result<FileRow, LedgerError> {
+        self.write("stage", |tx| {
+            let sql = "UPDATE files SET final_dir = ?2 WHERE id = ?1 AND state = 'staged'";
+            turn(tx, id, FileState::Staged, sql, params![id.as_str(), bytes_of(final_dir)])?;
+            tell(tx, id, self.clock.now(), "moved", &format!("its output was moved: {}", final_dir.display()))?;
+            wanted(tx, id)
+        })
+    }
+
+    /// Takes STAGED back: its outputs are lost or damaged and nothing is published. The file will be processed again, and
+    /// that attempt counts.
     pub fn unstage(&self, id: &FileId, why: &str) -> Result<FileRow, LedgerError> {
         self.write("stage", |tx| {
             turn(
@@ -266,7 +277,7 @@ impl Ledger {
                 FileState::Staged,
                 "UPDATE files SET state = 'claimed', outcome = NULL, blake3 = NULL, manifest_hash = NULL,
                                   final_dir = NULL, disposal = NULL, resting = NULL, last_error = ?2,
-                                  rows_read = NULL, rows_written = NULL, rows_rejected = NULL, rows_dropped = NULL
+                                  attempts = attempts + 1, rows_read = NULL, rows_written = NULL, rows_rejected = NULL, rows_dropped = NULL
                  WHERE id = ?1 AND state = 'staged'",
                 params![id.as_str(), why],
             )?;

@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use rustix::io::Errno;
 
-use super::testing::Rig;
+use super::testing::{Move, Rig};
 use crate::config::OnSuccess;
 use crate::job::Outcome;
 use crate::storage::Storage;
 use crate::storage::failing::{FailAt, Fault, until_death};
 
 /// A way for a file to end: the content decides.
+#[derive(Clone, Copy)]
 struct Scenario {
     name: &'static str,
     on_success: OnSuccess,
@@ -20,84 +21,47 @@ struct Scenario {
     before: Option<&'static str>,
     /// The file published before is asked for again, instead of another one dropped.
     replay: bool,
+    /// What happens to the output and the configuration before that.
+    then: fn(&mut Rig),
 }
 
 const GOOD: &str = "a,1\nb,2\n";
 const BAD: &str = "a,1\nbad,2\n";
 
+const ARCHIVE: Scenario = Scenario {
+    name: "archive",
+    on_success: OnSuccess::Archive,
+    text: GOOD,
+    outcome: Outcome::Succeeded,
+    before: None,
+    replay: false,
+    then: |_| {},
+};
+const REPLAY: Scenario = Scenario { name: "replay", before: Some(GOOD), replay: true, ..ARCHIVE };
+
 const SCENARIOS: &[Scenario] = &[
-    Scenario {
-        name: "archive",
-        on_success: OnSuccess::Archive,
-        text: GOOD,
-        outcome: Outcome::Succeeded,
-        before: None,
-        replay: false,
-    },
-    Scenario {
-        name: "delete",
-        on_success: OnSuccess::Delete,
-        text: GOOD,
-        outcome: Outcome::Succeeded,
-        before: None,
-        replay: false,
-    },
-    Scenario {
-        name: "keep",
-        on_success: OnSuccess::Keep,
-        text: GOOD,
-        outcome: Outcome::Succeeded,
-        before: None,
-        replay: false,
-    },
-    Scenario {
-        name: "quarantine",
-        on_success: OnSuccess::Archive,
-        text: BAD,
-        outcome: Outcome::Quarantined,
-        before: None,
-        replay: false,
-    },
-    Scenario {
-        name: "keep, bad",
-        on_success: OnSuccess::Keep,
-        text: BAD,
-        outcome: Outcome::Quarantined,
-        before: None,
-        replay: false,
-    },
-    Scenario {
-        name: "empty",
-        on_success: OnSuccess::Archive,
-        text: "",
-        outcome: Outcome::Empty,
-        before: None,
-        replay: false,
-    },
-    Scenario {
-        name: "duplicate",
-        on_success: OnSuccess::Archive,
-        text: GOOD,
-        outcome: Outcome::Duplicate,
-        before: Some(GOOD),
-        replay: false,
-    },
-    Scenario {
-        name: "replay",
-        on_success: OnSuccess::Archive,
-        text: GOOD,
-        outcome: Outcome::Succeeded,
-        before: Some(GOOD),
-        replay: true,
-    },
+    ARCHIVE,
+    Scenario { name: "delete", on_success: OnSuccess::Delete, ..ARCHIVE },
+    Scenario { name: "keep", on_success: OnSuccess::Keep, ..ARCHIVE },
+    Scenario { name: "quarantine", text: BAD, outcome: Outcome::Quarantined, ..ARCHIVE },
+    Scenario { name: "keep, bad", on_success: OnSuccess::Keep, text: BAD, outcome: Outcome::Quarantined, ..ARCHIVE },
+    Scenario { name: "empty", text: "", outcome: Outcome::Empty, ..ARCHIVE },
+    Scenario { name: "duplicate", outcome: Outcome::Duplicate, before: Some(GOOD), ..ARCHIVE },
+    REPLAY,
+    Scenario { name: "replay, output moved", then: |rig| rig.move_output(Move::Whole), ..REPLAY },
+    Scenario { name: "replay, results moved", then: |rig| rig.move_output(Move::Results), ..REPLAY },
+    Scenario { name: "replay, another output", then: |rig| rig.move_output(Move::Nothing), ..REPLAY },
+    Scenario { name: "replay, now delete", then: |rig| rig.configure(|p| p.on_success = OnSuccess::Delete), ..REPLAY },
+    Scenario { name: "replay, now keep", then: |rig| rig.configure(|p| p.on_success = OnSuccess::Keep), ..REPLAY },
 ];
 
 fn prepare(scenario: &Scenario) -> Rig {
-    let rig = Rig::in_memory(scenario.on_success);
+    let mut rig = Rig::in_memory(scenario.on_success);
     if let Some(text) = scenario.before {
         rig.drop_file("before.csv", text);
         rig.run(&rig.open_disk());
     }
+    (scenario.then)(&mut rig);
     if scenario.replay {
         rig.replay("before.csv");
     } else {
@@ -198,6 +162,47 @@ fn dying_while_recovering_from_a_death_is_recovered_from() {
                 }
             }
             check(&rig, scenario, &format!("died at step {first}, and {starts} times after"));
+        }
+    }
+}
+
+/// What is under way when its output is moved: a file of its own, and a replay.
+const MOVING: [Scenario; 2] = [ARCHIVE, REPLAY];
+
+#[test]
+fn an_output_that_is_moved_after_a_death_loses_nothing_and_doubles_nothing() {
+    for scenario in &MOVING {
+        for (how, fault) in Move::ALL.into_iter().flat_map(|how| [(how, Fault::DieBefore), (how, Fault::DieAfter)]) {
+            for at in 1.. {
+                let mut rig = prepare(scenario);
+                let struck = run_with(&rig, at, fault);
+                rig.move_output(how);
+                check(&rig, scenario, &format!("{fault:?} at step {at}, then {how:?} moved"));
+                if !struck {
+                    break;
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn dying_in_an_output_that_was_moved_after_a_death_is_recovered_from() {
+    for scenario in &MOVING {
+        for first in 1.. {
+            let mut rig = prepare(scenario);
+            if !run_with(&rig, first, Fault::DieAfter) {
+                break;
+            }
+            rig.move_output(Move::Whole);
+            let mut starts = 0;
+            for second in 1.. {
+                starts = second;
+                if !run_with(&rig, second, Fault::DieBefore) {
+                    break;
+                }
+            }
+            check(&rig, scenario, &format!("died at step {first}, moved, and died {starts} times after"));
         }
     }
 }

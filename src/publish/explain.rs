@@ -57,12 +57,9 @@ pub(super) fn text(row: &FileRow, refusal: &Refusal<'_>, now: Timestamp) -> Stri
     })
 }
 
-/// Returns the explanation of a file whose place in the output is taken.
-pub(super) fn conflict(row: &FileRow, message: &str, now: Timestamp) -> String {
-    let what_next = vec![
-        "find out who wrote there and move it away".to_owned(),
-        format!("`forebay retry {}` then takes this file in again", row.id),
-    ];
+/// Returns the explanation of a file that cannot be published as things are in the output.
+pub(super) fn conflict(row: &FileRow, message: &str, advice: &str, now: Timestamp) -> String {
+    let what_next = vec![advice.to_owned(), format!("`forebay retry {}` then takes this file in again", row.id)];
     let rows = row.rows.unwrap_or_default();
     write(&explanation(row, Outcome::Failed, message, rows, now, what_next))
 }

@@ -99,6 +99,18 @@ pub(super) fn make_durable(
     Ok(blake3::hash(&text).to_hex().to_string())
 }
 
+/// Syncs everything in a directory that somebody else may have written, and its own entry.
+pub(super) fn sync(storage: &dyn Storage, dir: &Path) -> Result<(), PublishError> {
+    let Tree { files, dirs } = tree(storage, dir)?;
+    for name in files.keys() {
+        storage.sync_file(&dir.join(name))?;
+    }
+    for dir in dirs.iter().map(PathBuf::as_path).chain([dir]).chain(dir.parent()) {
+        storage.sync_dir(dir)?;
+    }
+    Ok(())
+}
+
 /// Whether a directory holds exactly what was staged for this file, byte for byte; if not, why not.
 pub(super) fn verify(storage: &dyn Storage, dir: &Path, row: &FileRow) -> Result<Result<(), String>, PublishError> {
     if !has_manifest_of(storage, dir, row)? {

@@ -22,9 +22,14 @@ pub(super) const DAY: &str = "ingest_date=";
 
 const _: () = assert!(REJECTS_SUFFIX.len() <= SUFFIX_MAX && ERROR_SUFFIX.len() <= SUFFIX_MAX);
 
+/// Returns our folder in an output: there as long as the output is.
+pub(super) fn work(output: &Path) -> PathBuf {
+    output.join(".forebay")
+}
+
 /// Returns the folder of an output in which attempts write.
 pub(super) fn staging_root(output: &Path) -> PathBuf {
-    output.join(".forebay").join("staging")
+    work(output).join("staging")
 }
 
 /// Returns the staging directory of one attempt. The number goes up with every attempt, so no name is used twice.
@@ -38,14 +43,19 @@ pub(super) fn staging_owner(name: &OsStr) -> Option<(FileId, u32)> {
     Some((FileId::parse(id)?, attempt.parse().ok()?))
 }
 
+/// Returns the folder of an inbox in which lies what asks for replays.
+pub(super) fn replay_root(pipeline: &Pipeline) -> PathBuf {
+    pipeline.input.join(".forebay").join("replay")
+}
+
 /// Returns the file that asks for a replay of this one: its content is to be published anew.
 pub(super) fn replay_marker(pipeline: &Pipeline, id: &FileId) -> PathBuf {
-    pipeline.input.join(".forebay").join("replay").join(id.as_str())
+    replay_root(pipeline).join(id.as_str())
 }
 
 /// Returns the folder of an output in which results lie that a replay is about to replace.
 pub(super) fn retired_root(output: &Path) -> PathBuf {
-    output.join(".forebay").join("retired")
+    work(output).join("retired")
 }
 
 /// Returns the directory a file is published as.
@@ -56,6 +66,11 @@ pub(super) fn published(output: &Path, id: &FileId, arrived_at: Timestamp) -> Pa
 /// Returns the output a published directory belongs to: the reverse of [`published`].
 pub(super) fn output_of(published: &Path) -> Option<&Path> {
     published.parent()?.parent()
+}
+
+/// Returns the directory a published one would be in this output.
+pub(super) fn in_output(output: &Path, published: &Path) -> Option<PathBuf> {
+    Some(output.join(published.parent()?.file_name()?).join(published.file_name()?))
 }
 
 /// Returns what happens to an original after success, and where it goes.
@@ -104,5 +119,6 @@ mod tests {
         let dir = published(Path::new("/out"), &id(), Timestamp(1_795_168_800_000_000_000));
         assert_eq!(dir, Path::new("/out/ingest_date=2026-11-20").join(id().as_str()));
         assert_eq!(output_of(&dir), Some(Path::new("/out")));
+        assert_eq!(in_output(Path::new("/out"), &dir).as_ref(), Some(&dir));
     }
 }

@@ -5,14 +5,14 @@
 //! failed, their messages and times; results that replays replaced; files that ended without leaving anything.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use super::{MANIFEST, Manifest, PublishError, gate, names};
 use crate::admit::{claimed_path, claimed_root};
 use crate::clock::Clock;
 use crate::config::Pipeline;
-use crate::job::{FileId, FileStamp, Timestamp, split_kept_name};
+use crate::job::{FileId, FileStamp, Timestamp, display_name, is_legal_name, kept_name, split_kept_name};
 use crate::ledger::{FileRow, FileState, LedgerError, StoryLine};
 use crate::storage::{EntryKind, Storage};
 
@@ -167,6 +167,18 @@ fn originals(storage: &dyn Storage, pipeline: &Pipeline) -> Result<BTreeMap<File
         }
     }
     Ok(found)
+}
+
+/// Returns the name a file had in its inbox. `kept` is what follows the id on the disk: its very bytes, but cut if it was long;
+/// `told` is what a manifest or an explanation has: whole, but fit to be shown. Of a name that was both cut and escaped only
+/// the cut one is a name.
+fn real_name(id: &FileId, kept: &OsStr, told: &str) -> OsString {
+    if told.is_empty() || display_name(kept) == told {
+        return kept.to_owned();
+    }
+    let kept_as = |name: &OsStr| split_kept_name(&kept_name(id, name)).is_some_and(|(_, cut)| cut == kept);
+    let escaped = told.contains(['\\', '…']);
+    if is_legal_name(told.as_ref()) && (!escaped || kept_as(told.as_ref())) { told.into() } else { kept.to_owned() }
 }
 
 /// Returns when an id was given, from the id itself.

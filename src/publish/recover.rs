@@ -87,8 +87,8 @@ impl Publisher {
         Ok(())
     }
 
-    /// Looks which originals have left quarantine (mended, retried or removed by somebody) and tells the ledger. Returns how
-    /// many are still there.
+    /// Looks which originals have left quarantine (mended, retried or removed by somebody) and tells the ledger; a refused
+    /// replay that was taken out of it is given up. Returns how many are still there.
     pub fn reconcile_quarantine(&self, pipeline: &Pipeline) -> Result<u64, PublishError> {
         let mut there = 0;
         // Without its folder nothing can be said of the files in it.
@@ -103,6 +103,9 @@ impl Publisher {
             } else {
                 there += 1;
             }
+        }
+        if seen {
+            self.forget_given_up(pipeline)?;
         }
         Ok(there)
     }
@@ -254,7 +257,7 @@ impl Publisher {
         }
     }
 
-    fn known(&self, id: &FileId) -> Result<Option<FileRow>, PublishError> {
+    pub(super) fn known(&self, id: &FileId) -> Result<Option<FileRow>, PublishError> {
         match self.ledger.get(id) {
             Ok(row) => Ok(Some(row)),
             Err(crate::ledger::LedgerError::NoSuchFile { .. }) => Ok(None),

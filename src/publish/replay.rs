@@ -10,15 +10,24 @@
 //! | 7a | the old directory is out of sight, in `.forebay/retired/` | does 8; puts it back if the new one is damaged |
 //! | 8, 9 | the new directory is visible; ledger: published | marker and old directory are removed |
 //!
-//! So readers see the old rows, for a moment neither, then the new ones; never both.
+//! So readers see the old rows, for a moment neither, then the new ones; never both. A replay whose old result is not to be
+//! found is refused (`withdraw`).
 
 use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
 
 use super::{PublishError, Publisher, names};
 use crate::config::Pipeline;
 use crate::job::{FileId, Outcome};
 use crate::ledger::{Disposal, FileRow, FileState};
-use crate::storage::{Operation, Storage, StorageError};
+use crate::storage::{Storage, StorageError};
+
+mod follow;
+mod withdraw;
+
+pub use follow::{Followed, follow};
+use withdraw::Places;
 
 /// Why a file cannot be replayed. The message goes on from its name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -75,10 +84,47 @@ fn of(original: Option<&FileId>) -> String {
 pub enum Replay {
     /// The original lies in the inbox now, under this path.
     InInbox(PathBuf),
-    /// It was asked for before, and the original has left the archive.
+    /// It was asked for before, and the original has left the archive: [`follow`] it.
     UnderWay,
     /// The original is not where the ledger says.
     Missing,
+    /// The old result is not where it was published, nor in the output of the configuration: it could not be withdrawn.
+    Lost {
+        /// What was looked for and where.
+        message: String,
+        /// What to do.
+        advice: String,
+    },
+}
+
+/// What the marker of a replay says. One of an earlier version is empty.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Asked {
+    /// There is no old result any more that could come back.
+    result_gone: bool,
+    /// The inode of the original, by which it is known wherever it goes.
+    inode: Option<u64>,
+}
+
+impl Asked {
+    fn read(storage: &dyn Storage, marker: &Path) -> Result<Self, StorageError> {
+        if storage.stat(marker)?.is_none() {
+            return Ok(Self::default());
+        }
+        Ok(serde_json::from_slice(&storage.read(marker)?).unwrap_or_default())
+    }
+
+    fn write(&self, storage: &dyn Storage, marker: &Path) -> Result<(), StorageError> {
+        storage.make_dirs(marker.parent().unwrap_or(marker))?;
+        // Plain data always serialises; an empty marker would ask for less.
+        storage.write_file(marker, &serde_json::to_vec(self).unwrap_or_default())
+    }
+}
+
+/// Whether whoever asked for the replay of `old` said that its result is gone for good.
+fn is_given_up(storage: &dyn Storage, pipeline: &Pipeline, old: &FileId) -> Result<bool, StorageError> {
+    Ok(Asked::read(storage, &names::replay_marker(pipeline, old))?.result_gone)
 }
 
 /// Returns the archived original of a file that can be replayed.
@@ -102,21 +148,31 @@ pub fn original_to_replay(row: &FileRow) -> Result<&Path, CannotReplay> {
     })
 }
 
-/// Asks for the replay of a file and gives its archived `original` back to the inbox.
+/// Asks for the replay of a file and gives its archived `original` back to the inbox. Unless the old result is known to be
+/// `result_gone`, it must be where forebay can withdraw it.
 pub fn replay(
     storage: &dyn Storage,
     pipeline: &Pipeline,
     row: &FileRow,
     original: &Path,
+    result_gone: bool,
 ) -> Result<Replay, PublishError> {
     let marker = names::replay_marker(pipeline, &row.id);
-    if storage.stat(original)?.is_none() {
-        let asked = storage.stat(&marker)?.is_some();
-        return Ok(if asked { Replay::UnderWay } else { Replay::Missing });
+    let Some(entry) = storage.stat(original)? else {
+        if storage.stat(&marker)?.is_none() {
+            return Ok(Replay::Missing);
+        }
+        if result_gone {
+            Asked { result_gone, ..Asked::read(storage, &marker)? }.write(storage, &marker)?;
+        }
+        return Ok(Replay::UnderWay);
+    };
+    let places = Places::of(row, [pipeline.output.as_path()]);
+    if !result_gone && !places.hold_it(storage)? {
+        return Ok(Replay::Lost { message: places.searched(&row.id), advice: withdraw::advice(&row.id) });
     }
     // The marker first: without it the original would arrive as a duplicate of itself.
-    storage.make_dirs(marker.parent().unwrap_or(&marker))?;
-    storage.write_file(&marker, b"")?;
+    Asked { result_gone, inode: Some(entry.stamp.ino) }.write(storage, &marker)?;
     let target = pipeline.input.join(&row.name);
     match storage.rename_noreplace(original, &target) {
         Ok(()) => Ok(Replay::InInbox(target)),
@@ -134,67 +190,4 @@ impl Publisher {
     pub(super) fn replay_is_asked(&self, pipeline: &Pipeline, original: &FileId) -> Result<bool, PublishError> {
         Ok(self.storage.stat(&names::replay_marker(pipeline, original))?.is_some())
     }
-
-    /// Takes the directory that a replay replaces out of sight, if it is not yet.
-    pub(super) fn retire_replaced(&self, row: &FileRow) -> Result<(), PublishError> {
-        let Some(old) = self.predecessor(row)? else { return Ok(()) };
-        if self.storage.stat(&old.visible)?.is_some() {
-            self.storage.make_dirs(old.aside.parent().unwrap_or(&old.aside))?;
-            return Ok(self.storage.rename_noreplace(&old.visible, &old.aside)?);
-        }
-        if self.storage.stat(&old.work)?.is_none() {
-            // It would come back with its volume, beside the new one.
-            let missing = std::io::Error::new(std::io::ErrorKind::NotFound, "it is missing: is its volume mounted?");
-            return Err(StorageError::new(Operation::Stat, &old.work, missing).into());
-        }
-        // Seen is not synced.
-        self.sync_parents(&old)
-    }
-
-    /// Puts the directory back that a replay was to replace: the replay comes to nothing.
-    pub(super) fn restore_replaced(&self, row: &FileRow) -> Result<(), PublishError> {
-        let Some(old) = self.predecessor(row)? else { return Ok(()) };
-        if self.storage.stat(&old.aside)?.is_some() {
-            self.storage.make_dirs(old.visible.parent().unwrap_or(&old.visible))?;
-            self.storage.rename_noreplace(&old.aside, &old.visible)?;
-        }
-        self.sync_parents(&old)
-    }
-
-    /// Removes what is left of a replay that is published: the marker that asked for it, and what it replaced.
-    pub(super) fn forget_replaced(&self, pipeline: &Pipeline, row: &FileRow) -> Result<(), PublishError> {
-        let (Some(id), Some(old)) = (&row.replaces, self.predecessor(row)?) else { return Ok(()) };
-        self.storage.remove_tree(&old.aside)?;
-        self.storage.remove_file(&names::replay_marker(pipeline, id))?;
-        Ok(())
-    }
-
-    fn predecessor(&self, row: &FileRow) -> Result<Option<Replaced>, PublishError> {
-        let Some(id) = &row.replaces else { return Ok(None) };
-        let old = self.ledger.get(id)?;
-        let Some(visible) = old.final_dir else { return Ok(None) };
-        let Some(output) = names::output_of(&visible) else { return Ok(None) };
-        let retired = names::retired_root(output);
-        let work = retired.parent().unwrap_or(output).to_owned();
-        Ok(Some(Replaced { aside: retired.join(id.as_str()), work, visible }))
-    }
-
-    fn sync_parents(&self, old: &Replaced) -> Result<(), PublishError> {
-        for dir in [old.visible.parent(), old.aside.parent()].into_iter().flatten() {
-            if self.storage.stat(dir)?.is_some() {
-                self.storage.sync_dir(dir)?;
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Where the directory lies that a replay replaces.
-struct Replaced {
-    /// While readers see it.
-    visible: PathBuf,
-    /// Out of their sight.
-    aside: PathBuf,
-    /// Our folder in its output: there as long as the output is.
-    work: PathBuf,
 }

@@ -24,13 +24,6 @@ fn published(on_success: OnSuccess) -> (Rig, FileRow) {
     (rig, row)
 }
 
-/// The published directories that readers see.
-fn seen(rig: &Rig) -> Vec<PathBuf> {
-    let manifests = files_below(&rig.pipeline.output).into_iter().filter(|path| path.ends_with(MANIFEST));
-    let seen = manifests.filter(|path| !path.iter().any(|part| part == ".forebay"));
-    seen.filter_map(|path| path.parent().map(ToOwned::to_owned)).collect()
-}
-
 #[test]
 fn a_replay_takes_the_place_of_what_it_replays() {
     let (rig, old) = published(OnSuccess::Archive);
@@ -41,7 +34,7 @@ fn a_replay_takes_the_place_of_what_it_replays() {
     let old = publisher.ledger().get(&old.id).unwrap();
     assert_eq!((new.replaces.as_ref(), old.replaced_by.as_ref()), (Some(&old.id), Some(&new.id)));
     let dir = new.final_dir.clone().unwrap();
-    assert_eq!(seen(&rig), std::slice::from_ref(&dir));
+    assert_eq!(rig.seen(), std::slice::from_ref(&dir));
     assert_eq!(Manifest::read(&dir).unwrap().replaces, Some(old.id.clone()));
     rig.verdict(GOOD, Outcome::Succeeded, &publisher).unwrap();
     assert!(matches!(original_to_replay(&old), Err(CannotReplay::Replaced(id)) if id == new.id));
@@ -58,7 +51,7 @@ fn a_replay_takes_the_place_of_what_it_replays() {
     rig.run(&publisher);
     let newest = publisher.ledger().files(&Filter::default()).unwrap().remove(0);
     assert_eq!(newest.replaces, Some(new.id));
-    assert_eq!(seen(&rig), [newest.final_dir.unwrap()]);
+    assert_eq!(rig.seen(), [newest.final_dir.unwrap()]);
 }
 
 #[test]
@@ -90,8 +83,8 @@ fn a_verb_that_dies_at_any_step_is_said_again() {
         for at in 1.. {
             let (rig, row) = published(OnSuccess::Archive);
             let storage = FailAt::new(at, fault);
-            until_death(|| drop(replay(&storage, &rig.pipeline, &row, row.resting.as_deref().unwrap())));
-            let again = replay(&Disk::new(), &rig.pipeline, &row, row.resting.as_deref().unwrap()).unwrap();
+            until_death(|| drop(replay(&storage, &rig.pipeline, &row, row.resting.as_deref().unwrap(), false)));
+            let again = replay(&Disk::new(), &rig.pipeline, &row, row.resting.as_deref().unwrap(), false).unwrap();
             assert_ne!(again, Replay::Missing, "{fault:?} at step {at}");
             let publisher = rig.open_disk();
             rig.run(&publisher);
@@ -117,7 +110,7 @@ fn a_replay_that_is_refused_leaves_the_old_result() {
     let job = rig.begun(&publisher, &arrival);
     let report = stage(&job, GOOD);
     publisher.quarantine(&rig.pipeline, &job, &refusal(&report.rejects, report.rows)).unwrap();
-    assert_eq!(seen(&rig), [old.final_dir.clone().unwrap()]);
+    assert_eq!(rig.seen(), [old.final_dir.clone().unwrap()]);
     // Once the config is mended, `retry` goes on with the replay.
     let refused = publisher.ledger().get(&arrival.id).unwrap();
     release(&Disk::new(), &rig.pipeline, &refused).unwrap().unwrap();
@@ -135,7 +128,7 @@ fn a_replay_whose_staging_is_lost_puts_the_old_result_back_until_it_is_made_agai
         rig.replay("x.csv");
         let storage: Arc<dyn Storage> = Arc::new(FailAt::new(at, Fault::DieBefore));
         until_death(|| rig.run(&rig.open(storage)));
-        seen(&rig).is_empty().then_some((rig, old))
+        rig.seen().is_empty().then_some((rig, old))
     });
     let (rig, old) = between.expect("there is such a moment");
     let staging = rig.pipeline.output.join(".forebay/staging");
@@ -145,7 +138,7 @@ fn a_replay_whose_staging_is_lost_puts_the_old_result_back_until_it_is_made_agai
     let publisher = rig.open_disk();
     let told = publisher.recover(&[Arc::clone(&rig.pipeline)]).unwrap();
     assert!(matches!(told.as_slice(), [Recovered::Queued(_)]), "{told:?}");
-    assert_eq!(seen(&rig), [old.final_dir.clone().unwrap()], "the old result is back");
+    assert_eq!(rig.seen(), [old.final_dir.clone().unwrap()], "the old result is back");
     let known = publisher.ledger().get(&old.id).unwrap();
     assert_eq!(known.replaced_by, None);
     drop(publisher);
@@ -182,10 +175,10 @@ fn what_cannot_be_replayed_says_why() {
 fn an_original_in_the_way_stops_a_replay_before_it_began() {
     let (rig, row) = published(OnSuccess::Archive);
     rig.drop_file("x.csv", "other\n");
-    let err = replay(&Disk::new(), &rig.pipeline, &row, row.resting.as_deref().unwrap()).unwrap_err();
+    let err = replay(&Disk::new(), &rig.pipeline, &row, row.resting.as_deref().unwrap(), false).unwrap_err();
     assert!(err.to_string().contains("in/trips/x.csv"), "{err}");
     let publisher = rig.open_disk();
     rig.run(&publisher);
-    assert_eq!(seen(&rig).len(), 2, "both contents are published, and nothing is replaced");
+    assert_eq!(rig.seen().len(), 2, "both contents are published, and nothing is replaced");
     assert_eq!(publisher.ledger().get(&row.id).unwrap().replaced_by, None);
 }

@@ -7,8 +7,7 @@ use super::{Finished, PublishError, Publisher, REJECTS, REJECTS_SUFFIX, gate, na
 use crate::admit::same_file;
 use crate::config::Pipeline;
 use crate::job::Outcome;
-use crate::ledger::{Disposal, FileRow, FileState, QuarantineDecision};
-use crate::planted::{self, Bug};
+use crate::ledger::{Disposal, FileRow, FileState};
 
 /// Where driving a file led.
 #[derive(Debug)]
@@ -66,78 +65,6 @@ impl Publisher {
         }
     }
 
-    /// Steps 8 and 9: one rename from staging to the final name, then PUBLISHED.
-    fn make_visible(&self, pipeline: &Pipeline, row: &FileRow, trust: Trust) -> Result<FileRow, PublishError> {
-        let Some(target) = row.final_dir.as_deref() else {
-            return Ok(self.ledger.unstage(&row.id, "the ledger names no directory for it")?);
-        };
-        let target = &*planted::final_name(target);
-        if planted::is(Bug::ArchiveBeforePublished) {
-            self.move_away(row)?;
-        }
-        let output = names::output_of(target).unwrap_or(&pipeline.output);
-        let staging = names::staging(output, &row.id, row.starts);
-        if trust == Trust::Verify {
-            if self.storage.stat(target)?.is_some() {
-                return self.already_there(pipeline, row, target, output);
-            }
-            if let Err(why) = gate::verify(&*self.storage, &staging, row)? {
-                self.storage.remove_tree(&staging)?;
-                self.restore_replaced(row)?;
-                return Ok(self.ledger.unstage(&row.id, &why)?);
-            }
-            // The process that made it may have died before it synced it.
-            self.storage.sync_dir(&names::staging_root(output))?;
-        }
-        if let Some(day) = target.parent() {
-            self.storage.make_dirs(day)?;
-        }
-        self.retire_replaced(row)?;
-        match self.storage.rename_noreplace(&staging, target) {
-            Ok(()) => Ok(self.ledger.published(&row.id)?),
-            Err(err) if err.is_taken() => self.already_there(pipeline, row, target, output),
-            Err(err) => Err(err.into()),
-        }
-    }
-
-    /// The final name exists: either we made it and did not live to say so, or it is not ours.
-    fn already_there(
-        &self,
-        pipeline: &Pipeline,
-        row: &FileRow,
-        target: &Path,
-        output: &Path,
-    ) -> Result<FileRow, PublishError> {
-        if gate::has_manifest_of(&*self.storage, target, row)? {
-            // Seen is not synced.
-            for dir in [target.parent(), Some(output)].into_iter().flatten() {
-                self.storage.sync_dir(dir)?;
-            }
-            self.storage.sync_dir(&names::staging_root(output))?;
-            return Ok(self.ledger.published(&row.id)?);
-        }
-        let message = format!(
-            "its place {} is taken by something forebay did not write; nothing was published",
-            target.display()
-        );
-        self.restore_replaced(row)?;
-        let explanation = super::explain::conflict(row, &message, self.clock.now());
-        let resting = names::quarantined(pipeline, row);
-        Ok(self.ledger.decide_quarantine(
-            &row.id,
-            FileState::Staged,
-            &QuarantineDecision {
-                outcome: Outcome::Failed,
-                reason: None,
-                message: &message,
-                explanation: &explanation,
-                rows: row.rows.unwrap_or_default(),
-                resting: Some(&resting),
-                ended_by: None,
-            },
-        )?)
-    }
-
     /// Steps 10 and 11: the original goes to the archive, or is deleted, or stays; then DONE.
     fn put_away(&self, pipeline: &Pipeline, row: &FileRow) -> Result<FileRow, PublishError> {
         if row.state == FileState::Archiving {
@@ -187,7 +114,7 @@ impl Publisher {
     }
 
     /// Moves an original to its resting place if it is not there yet. Returns where it rests, and what to tell.
-    fn move_away<'a>(&self, row: &'a FileRow) -> Result<(Option<&'a Path>, String), PublishError> {
+    pub(super) fn move_away<'a>(&self, row: &'a FileRow) -> Result<(Option<&'a Path>, String), PublishError> {
         let Some(target) = row.resting.as_deref() else {
             return Ok((None, "it has no resting place".to_owned()));
         };

@@ -25,6 +25,23 @@ pub(crate) struct Rig {
     pub(crate) dir: tempfile::TempDir,
     pub(crate) pipeline: Arc<Pipeline>,
     pub(crate) clock: Arc<ManualClock>,
+    /// Outputs the pipeline had before.
+    former: Vec<PathBuf>,
+}
+
+/// What an operator does when a pipeline gets another output.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Move {
+    /// The folder gets another name, with everything in it.
+    Whole,
+    /// The results go to a new folder, and what begins with a dot stays.
+    Results,
+    /// Nothing is moved: only the configuration names another folder.
+    Nothing,
+}
+
+impl Move {
+    pub(crate) const ALL: [Self; 3] = [Self::Whole, Self::Results, Self::Nothing];
 }
 
 impl Rig {
@@ -41,7 +58,41 @@ impl Rig {
     fn within(dir: tempfile::TempDir, on_success: OnSuccess) -> Self {
         let pipeline = Arc::new(pipeline(dir.path(), on_success));
         fs::create_dir_all(&pipeline.input).unwrap();
-        Self { dir, pipeline, clock: Arc::new(ManualClock::default()) }
+        Self { dir, pipeline, clock: Arc::new(ManualClock::default()), former: Vec::new() }
+    }
+
+    /// Changes the configuration, as a restart takes it up.
+    pub(crate) fn configure(&mut self, change: impl FnOnce(&mut Pipeline)) {
+        change(Arc::make_mut(&mut self.pipeline));
+    }
+
+    /// Gives the pipeline another output.
+    pub(crate) fn move_output(&mut self, how: Move) {
+        let old = self.pipeline.output.clone();
+        let new = self.dir.path().join(format!("elsewhere-{}/trips", self.former.len()));
+        Disk::new().make_dirs(new.parent().unwrap()).unwrap();
+        match how {
+            // Nothing was made yet.
+            _ if !old.try_exists().unwrap() => {}
+            Move::Whole => Disk::new().rename_noreplace(&old, &new).unwrap(),
+            Move::Results => {
+                Disk::new().make_dirs(&new).unwrap();
+                for day in names(&old) {
+                    Disk::new().rename_noreplace(&old.join(&day), &new.join(&day)).unwrap();
+                }
+            }
+            Move::Nothing => {}
+        }
+        self.former.push(old);
+        self.configure(|pipeline| pipeline.output = new);
+    }
+
+    /// The published directories that readers see, in every output there was.
+    pub(crate) fn seen(&self) -> Vec<PathBuf> {
+        let outputs = self.former.iter().chain([&self.pipeline.output]);
+        let manifests = outputs.flat_map(|output| files_below(output)).filter(|path| path.ends_with("_manifest.json"));
+        let seen = manifests.filter(|path| !path.iter().any(|part| part == ".forebay"));
+        seen.filter_map(|path| path.parent().map(ToOwned::to_owned)).collect()
     }
 
     pub(crate) fn state(&self) -> PathBuf {
@@ -161,7 +212,7 @@ impl Rig {
         let ledger = LedgerReader::open(&self.state()).unwrap();
         let row = ledger.find(OsStr::new(name)).unwrap().remove(0);
         let original = original_to_replay(&row).unwrap();
-        let asked = replay(&Disk::new(), &self.pipeline, &row, original).unwrap();
+        let asked = replay(&Disk::new(), &self.pipeline, &row, original, false).unwrap();
         assert_eq!(asked, Replay::InInbox(self.pipeline.input.join(name)));
         row
     }
@@ -200,17 +251,18 @@ impl Rig {
             ensure(around.len() == 3, || format!("original, error and rejects, not {around:?}"))?;
         }
 
-        let visible = files_below(&p.output);
-        let manifests: Vec<_> = visible.iter().filter(|path| path.ends_with("_manifest.json")).collect();
+        let seen = self.seen();
         let wanted = usize::from(matches!(expected, Outcome::Succeeded | Outcome::Duplicate));
-        ensure(manifests.len() == wanted, || format!("{wanted} manifests, not {visible:?}"))?;
-        for manifest in manifests {
-            verify(manifest.parent().unwrap(), text)?;
+        ensure(seen.len() == wanted, || format!("{wanted} results, not {seen:?}"))?;
+        for dir in seen {
+            verify(&dir, text)?;
         }
-        let staging = names(&p.output.join(".forebay/staging"));
+        let staging = files_below(&p.output.join(".forebay/staging"));
         ensure(staging.is_empty(), || format!("left in staging: {staging:?}"))?;
-        let retired = names(&p.output.join(".forebay/retired"));
-        ensure(retired.is_empty(), || format!("left in retired: {retired:?}"))?;
+        for output in self.former.iter().chain([&p.output]) {
+            let retired = names(&output.join(".forebay/retired"));
+            ensure(retired.is_empty(), || format!("left in retired: {retired:?}"))?;
+        }
         let claimed = files_below(&p.input.join(".forebay"));
         ensure(claimed.is_empty(), || format!("left in the work folder: {claimed:?}"))
     }
@@ -220,6 +272,7 @@ impl Rig {
         let p = &self.pipeline;
         [&p.input, &p.output, &p.archive, &p.quarantine]
             .into_iter()
+            .chain(&self.former)
             .flat_map(|root| files_below(root))
             .map(|path| (path.clone(), fs::read(path).unwrap()))
             .collect()

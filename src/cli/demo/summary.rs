@@ -10,7 +10,7 @@ use super::feed::{Delivery, Drop};
 use super::scrape;
 use crate::cli::console::{columns, count};
 use crate::cli::exit::Failure;
-use crate::cli::{files, shared};
+use crate::cli::shared;
 use crate::config::Config;
 use crate::job::{Outcome, RowCounts};
 use crate::ledger::{FileRow, Filter};
@@ -170,7 +170,7 @@ fn against_truth(drops: &[Drop], ended: &[Ended], faults: &mut Vec<String>) {
             continue;
         };
         if row.outcome != Some(expected) {
-            fault(format!("it is {}, it should be {expected}; {}", files::state(row), row.message));
+            fault(format!("it is {}, it should be {expected}; {}", row.standing(), row.message));
         }
         if let Some(manifest) = manifest {
             if manifest.rows != drop.truth.rows {

@@ -97,7 +97,7 @@ impl<'w> Watch<'w> {
         let earlier = self.done.entry(row.name.clone()).or_default();
         let story = self.drops.iter().filter(|drop| OsStr::new(&drop.name) == row.name).nth(*earlier);
         *earlier += 1;
-        let outcome = format!("{:<11}", files::state(row));
+        let outcome = format!("{:<11}", row.standing());
         let line = format!(
             "{} {:<29} {:<36} {}",
             self.console.err(files::tone(row), &outcome),

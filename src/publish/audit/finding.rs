@@ -106,8 +106,9 @@ fn hint(kind: FindingKind, row: &FileRow) -> String {
     let id = &row.id;
     match kind {
         FindingKind::OutputMissing | FindingKind::OutputChanged | FindingKind::ManifestDiffers => {
+            let gone = if kind == FindingKind::OutputMissing { "--result-gone " } else { "" };
             if row.resting.is_some() {
-                format!("restore it from a backup, or make it anew: `forebay replay {id}`")
+                format!("restore it from a backup, or make it anew: `forebay replay {gone}{id}`")
             } else {
                 "restore it from a backup: its original is not in the archive".to_owned()
             }

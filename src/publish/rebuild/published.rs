@@ -3,9 +3,9 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use super::{Gatherer, MANIFEST, Manifest, PublishError, gate, names, split_kept_name};
+use super::{Gatherer, MANIFEST, Manifest, PublishError, gate, names, real_name, split_kept_name};
 use crate::config::OnSuccess;
-use crate::job::{FileId, FileStamp, Outcome, display_name};
+use crate::job::{FileId, FileStamp, Outcome, legal_name};
 use crate::ledger::{Disposal, FileRow, FileState};
 use crate::storage::EntryKind;
 
@@ -98,12 +98,16 @@ impl Gatherer<'_, '_> {
         Ok(())
     }
 
-    /// The manifest holds the name fit to be shown; the files themselves have the real one, unless it was cut.
+    /// The manifest holds the name fit to be shown, which may be longer than a name can be; the files themselves have the
+    /// real one, unless it was cut.
     fn name_of(&self, manifest: &Manifest, archived: Option<&Path>) -> OsString {
+        let told = &manifest.input.name;
         let in_work = self.in_work(&manifest.id).unwrap_or_default();
         let kept = archived.and_then(Path::file_name).and_then(split_kept_name).map(|(_, name)| name);
-        let real = kept.or(in_work).filter(|name| display_name(name) == manifest.input.name);
-        real.unwrap_or_else(|| OsString::from(&manifest.input.name))
+        match kept.or(in_work) {
+            Some(kept) => real_name(&manifest.id, &kept, told),
+            None => legal_name(told.as_ref()),
+        }
     }
 
     fn directories(&self) -> Result<Vec<PathBuf>, PublishError> {

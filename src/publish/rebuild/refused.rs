@@ -1,13 +1,14 @@
 //! Quarantined files, from the explanations beside them.
 
-use std::ffi::OsString;
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::{Gatherer, PublishError, given_at, names, split_kept_name};
+use super::{Gatherer, PublishError, given_at, names, real_name, split_kept_name};
 use crate::clock::parse_rfc3339;
-use crate::job::{FileId, Outcome, QuarantineReason, RowCounts, Timestamp, display_name};
+use crate::job::{FileId, Outcome, QuarantineReason, RowCounts, Timestamp, is_legal_name, kept_name};
 use crate::ledger::Disposal;
 use crate::publish::{ERROR_SUFFIX, REJECTS_SUFFIX};
 
@@ -31,6 +32,7 @@ struct Told {
 impl Gatherer<'_, '_> {
     pub(super) fn refused(&mut self) -> Result<(), PublishError> {
         let folder = self.pipeline.quarantine.clone();
+        let mut found: BTreeMap<FileId, Vec<(PathBuf, OsString)>> = BTreeMap::new();
         for kept in self.storage.list(&folder)? {
             let path = folder.join(&kept);
             let Some((id, name)) = split_kept_name(&kept) else { continue };
@@ -41,9 +43,28 @@ impl Gatherer<'_, '_> {
                 }
                 continue;
             }
-            self.one_refused(&id, &path, name)?;
+            found.entry(id).or_default().push((path, name));
+        }
+        for (id, mut files) in found {
+            // The first is taken in, the others are told.
+            if files.len() > 1 {
+                files.sort_by_cached_key(|(path, name)| self.doubt(&id, path, name));
+            }
+            for (path, name) in files {
+                self.one_refused(&id, &path, &name)?;
+            }
         }
         Ok(())
+    }
+
+    /// How much speaks against this file being the one that forebay laid there: nothing if the explanation beside it tells
+    /// its name. Somebody may have made a copy, of both even.
+    fn doubt(&self, id: &FileId, path: &Path, name: &OsStr) -> u8 {
+        // What cannot be read is told when it is taken in.
+        let Ok(Some(text)) = self.explanation(path) else { return 2 };
+        let told = serde_json::from_slice(&text).unwrap_or_else(|_| Told::default()).name;
+        let laid_as = kept_name(id, &real_name(id, name, &told));
+        u8::from(told.is_empty() || path.file_name() != Some(&laid_as))
     }
 
     /// Whether this is the explanation or the rejected rows of another file. No original lies there without an explanation
@@ -51,10 +72,20 @@ impl Gatherer<'_, '_> {
     fn is_beside(&self, path: &Path) -> Result<bool, PublishError> {
         let text = path.to_string_lossy();
         let named = [ERROR_SUFFIX, REJECTS_SUFFIX].iter().any(|suffix| text.ends_with(suffix));
-        Ok(named && self.storage.stat(&names::beside(path, ERROR_SUFFIX))?.is_none())
+        Ok(named && self.explanation(path)?.is_none())
     }
 
-    fn one_refused(&mut self, id: &FileId, path: &Path, name: OsString) -> Result<(), PublishError> {
+    /// Returns the text of the explanation beside a file, if there is one.
+    fn explanation(&self, path: &Path) -> Result<Option<Vec<u8>>, PublishError> {
+        let beside = names::beside(path, ERROR_SUFFIX);
+        // Beside a name that is as long as a name can be there is none.
+        if !beside.file_name().is_some_and(is_legal_name) || self.storage.stat(&beside)?.is_none() {
+            return Ok(None);
+        }
+        Ok(Some(self.storage.read(&beside)?))
+    }
+
+    fn one_refused(&mut self, id: &FileId, path: &Path, name: &OsStr) -> Result<(), PublishError> {
         let Some(stamp) = self.stamp(path)? else {
             self.leave(path, "it is no regular file");
             return Ok(());
@@ -62,19 +93,14 @@ impl Gatherer<'_, '_> {
         if self.is_in(id, path) {
             return Ok(());
         }
-        let beside = names::beside(path, ERROR_SUFFIX);
-        let text = match self.storage.stat(&beside)? {
-            Some(_) => self.storage.read(&beside)?,
-            None => Vec::new(),
-        };
+        let text = self.explanation(path)?.unwrap_or_default();
         let told: Told = serde_json::from_slice(&text).unwrap_or_else(|err| {
             let why = format!("its explanation cannot be read: {err}");
             self.leave(path, why);
             Told::default()
         });
         let time = |text: Option<&String>| -> Option<Timestamp> { parse_rfc3339(text?).ok() };
-        // A name that was cut is whole in the explanation.
-        let name = if told.name.is_empty() || display_name(&name) == told.name { name } else { told.name.into() };
+        let name = real_name(id, name, &told.name);
         let arrived_at = time(told.arrived_at.as_ref()).unwrap_or_else(|| given_at(id));
         let mut row = self.row(id, name, stamp, arrived_at);
         row.outcome = Some(told.outcome.unwrap_or(Outcome::Quarantined));

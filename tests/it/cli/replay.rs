@@ -69,6 +69,14 @@ fn a_replay_takes_the_place_of_the_old_result_with_the_config_in_force() {
     daemon.stop();
 
     let first = explained(&project, &old_id);
+    let table = project.cli().args(["files", "--state", "replaced"]).run().expect_code(0).stdout;
+    let line = table.lines().find(|line| line.contains(&old_id)).unwrap_or_else(|| panic!("{table}"));
+    let by = format!("half.csv, replaced by {}", first["replaced_by"].as_str().unwrap());
+    assert!(line.contains(" replaced ") && line.ends_with(&by), "{line}");
+    assert_eq!(table.lines().count(), 3, "the head and both that were replaced:\n{table}");
+    let json = project.cli().args(["files", "--json"]).run().expect_code(0).json();
+    let old = json["files"].as_array().unwrap().iter().find(|file| file["id"] == old_id.as_str()).unwrap();
+    assert_eq!((&old["outcome"], &old["replaced_by"]), (&Value::from("succeeded"), &first["replaced_by"]));
     let text = project.cli().args(["explain", &old_id]).run().expect_code(0);
     assert!(text.stdout.contains("replaced by") && text.stdout.contains("replaced  "), "{}", text.stdout);
     let again = project.cli().args(["replay", &old_id]).run().expect_code(1);
@@ -91,4 +99,53 @@ fn what_cannot_be_replayed_says_why_and_what_to_do() {
     assert!(refused.stderr.contains("forebay retry"), "{}", refused.stderr);
     project.cli().args(["replay", "nobody.csv"]).run().expect_code(1);
     assert_eq!(project.published("numbers").len(), 1);
+}
+
+#[test]
+fn a_refused_replay_says_so_and_names_the_verb_that_goes_on_with_it() {
+    let project = Project::new(NUMBERS);
+    let daemon = project.start();
+    project.drop_file("numbers", "half.csv", HALF_GOOD);
+    daemon.wait_processed("numbers", 1);
+    daemon.stop();
+    let mild = fs::read_to_string(project.path("forebay.toml")).unwrap();
+    project.configure(&mild.replace("amount > 0", "amount > 30"));
+    let old = explained(&project, "half.csv")["id"].as_str().unwrap().to_owned();
+    project.cli().args(["replay", &old]).run().expect_code(0);
+    let daemon = project.start();
+    daemon.wait_processed("numbers", 1);
+    let refused = explained(&project, "half.csv");
+    assert_eq!(refused["outcome"], "quarantined");
+    let refused = refused["id"].as_str().unwrap();
+    let again = project.cli().args(["replay", &old]).run().expect_code(1);
+    for part in ["quarantined", "old result stays", &format!("forebay retry {refused}")] {
+        assert!(again.stderr.contains(part), "{part} in {}", again.stderr);
+    }
+    assert_eq!(project.published("numbers")[0].manifest["id"], old.as_str());
+    daemon.stop();
+
+    project.configure(&mild);
+    project.cli().args(["retry", refused]).run().expect_code(0);
+    let daemon = project.start();
+    daemon.wait_processed("numbers", 1);
+    let published = project.published("numbers");
+    assert_eq!((published.len(), &published[0].manifest["replaces"]), (1, &Value::from(old)));
+}
+
+#[test]
+fn a_replay_that_is_the_last_one_of_its_file_says_so() {
+    let project = Project::new(NUMBERS);
+    let daemon = project.start();
+    project.drop_file("numbers", "half.csv", HALF_GOOD);
+    daemon.wait_processed("numbers", 1);
+    daemon.stop();
+    let config = fs::read_to_string(project.path("forebay.toml")).unwrap();
+    project.configure(&config.replace("settle", "on_success = \"delete\"\nsettle"));
+    let asked = project.cli().args(["replay", "half.csv"]).run().expect_code(0);
+    assert!(asked.stderr.contains("on_success is \"delete\" now"), "{}", asked.stderr);
+    let daemon = project.start();
+    daemon.wait_processed("numbers", 1);
+    assert_eq!((project.published("numbers").len(), project.archived("numbers").len()), (1, 0));
+    let again = project.cli().args(["replay", "half.csv"]).run().expect_code(1);
+    assert!(again.stderr.contains("original was deleted") && again.stderr.contains("on_success"), "{}", again.stderr);
 }

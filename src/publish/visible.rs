@@ -1,0 +1,149 @@
+//! Steps 8 and 9: what was staged becomes visible by one rename, wherever its output lies by now.
+//!
+//! Between a crash and the next start somebody may have moved the output and changed the configuration accordingly. What was
+//! staged, or was visible already, is then looked for under the same name in the output of the configuration. If it is gone
+//! the file is processed again, under the same id and name; unless its output is gone too: a volume that is not mounted
+//! looks just like that, and what lies on it would stand beside the new result.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::steps::Trust;
+use super::{PublishError, Publisher, gate, names};
+use crate::config::Pipeline;
+use crate::job::Outcome;
+use crate::ledger::{FileRow, QuarantineDecision};
+use crate::planted::{self, Bug};
+use crate::storage::{Operation, StorageError};
+
+impl Publisher {
+    /// Steps 8 and 9: one rename from staging to the final name, then PUBLISHED.
+    pub(super) fn make_visible(
+        &self,
+        pipeline: &Pipeline,
+        row: &FileRow,
+        trust: Trust,
+    ) -> Result<FileRow, PublishError> {
+        let Some(target) = row.final_dir.as_deref() else {
+            return Ok(self.ledger.unstage(&row.id, "the ledger names no directory for it")?);
+        };
+        let target = &*planted::final_name(target);
+        if planted::is(Bug::ArchiveBeforePublished) {
+            self.move_away(row)?;
+        }
+        let output = names::output_of(target).unwrap_or(&pipeline.output);
+        let staging = names::staging(output, &row.id, row.starts);
+        if trust == Trust::Verify {
+            if self.storage.stat(target)?.is_some() {
+                return self.already_there(pipeline, row, target, output);
+            }
+            if let Err(why) = gate::verify(&*self.storage, &staging, row)? {
+                return self.not_there(pipeline, row, target, &why);
+            }
+            // The process that made it may have died before it synced it.
+            self.storage.sync_dir(&names::staging_root(output))?;
+        }
+        if let Some(day) = target.parent() {
+            self.storage.make_dirs(day)?;
+        }
+        if let Err(lost) = self.retire_replaced(pipeline, row)? {
+            return self.conflict(pipeline, row, &lost.message, &lost.advice);
+        }
+        match self.storage.rename_noreplace(&staging, target) {
+            Ok(()) => Ok(self.ledger.published(&row.id)?),
+            Err(err) if err.is_taken() => self.already_there(pipeline, row, target, output),
+            Err(err) => Err(err.into()),
+        }
+    }
+
+    /// The final name exists: either we made it and did not live to say so, or it is not ours.
+    fn already_there(
+        &self,
+        pipeline: &Pipeline,
+        row: &FileRow,
+        target: &Path,
+        output: &Path,
+    ) -> Result<FileRow, PublishError> {
+        if gate::has_manifest_of(&*self.storage, target, row)? {
+            // Seen is not synced.
+            for dir in [target.parent(), Some(output)].into_iter().flatten() {
+                self.storage.sync_dir(dir)?;
+            }
+            let staged = names::staging_root(output);
+            if self.storage.stat(&staged)?.is_some() {
+                self.storage.sync_dir(&staged)?;
+            }
+            return Ok(self.ledger.published(&row.id)?);
+        }
+        let message = format!(
+            "its place {} is taken by something forebay did not write; nothing was published",
+            target.display()
+        );
+        self.restore_replaced(pipeline, row)?;
+        self.conflict(pipeline, row, &message, "find out who wrote there and move it away")
+    }
+
+    /// What was staged is not where the ledger says, or damaged: it was moved, or is made again.
+    fn not_there(&self, pipeline: &Pipeline, row: &FileRow, target: &Path, why: &str) -> Result<FileRow, PublishError> {
+        let output = names::output_of(target).unwrap_or(&pipeline.output);
+        if let Some(now) = self.moved(pipeline, row, target)? {
+            return Ok(self.ledger.moved(&row.id, &now)?);
+        }
+        let staged = [output, &pipeline.output].map(|output| names::staging(output, &row.id, row.starts));
+        let mut found = false;
+        for staging in &staged {
+            found |= self.storage.stat(staging)?.is_some();
+        }
+        let work = names::work(output);
+        if !found && self.storage.stat(&work)?.is_none() {
+            let message = "it is missing: is its volume mounted? If what lay there is gone for good, make this folder, and \
+                           what was staged in it is made again";
+            let cause = io::Error::new(io::ErrorKind::NotFound, message);
+            return Err(StorageError::new(Operation::Stat, &work, cause).into());
+        }
+        staged.iter().try_for_each(|staging| self.storage.remove_tree(staging))?;
+        self.restore_replaced(pipeline, row)?;
+        Ok(self.ledger.unstage(&row.id, why)?)
+    }
+
+    /// Looks in the output of the configuration for what was staged or visible in another one. Returns the directory it is
+    /// or will be published as there. Whoever moved it may not have synced it.
+    fn moved(&self, pipeline: &Pipeline, row: &FileRow, target: &Path) -> Result<Option<PathBuf>, PublishError> {
+        let Some(now) = names::in_output(&pipeline.output, target).filter(|now| now != target) else { return Ok(None) };
+        let staging = names::staging(&pipeline.output, &row.id, row.starts);
+        let found = if gate::has_manifest_of(&*self.storage, &now, row)? {
+            &now
+        } else if gate::verify(&*self.storage, &staging, row)?.is_ok() {
+            &staging
+        } else {
+            return Ok(None);
+        };
+        gate::sync(&*self.storage, found)?;
+        Ok(Some(now))
+    }
+
+    /// Decides that a file is not published, as things are in the output: nothing is wrong with the file itself.
+    pub(super) fn conflict(
+        &self,
+        pipeline: &Pipeline,
+        row: &FileRow,
+        message: &str,
+        advice: &str,
+    ) -> Result<FileRow, PublishError> {
+        let explanation = super::explain::conflict(row, message, advice, self.clock.now());
+        let resting = names::quarantined(pipeline, row);
+        Ok(self.ledger.decide_quarantine(
+            &row.id,
+            row.state,
+            &QuarantineDecision {
+                outcome: Outcome::Failed,
+                reason: None,
+                message,
+                explanation: &explanation,
+                rows: row.rows.unwrap_or_default(),
+                resting: Some(&resting),
+                ended_by: None,
+            },
+        )?)
+    }
+}
