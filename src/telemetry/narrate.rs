@@ -82,6 +82,7 @@ pub(super) fn tell(event: &Event<'_>) {
             // Whoever handles the failure words it; here only its cost is told.
             debug!(op, seconds = took.as_secs_f64(), failed, "ledger operation");
         }
+        Event::ConfigLoaded { ok: true, message: "", .. } => info!("config loaded"),
         Event::ConfigLoaded { ok: true, message, .. } => info!(detail = message, "config loaded"),
         Event::ConfigLoaded { ok: false, message, .. } => {
             error!(detail = message, "config refused: the one before stays in force");
