@@ -56,6 +56,14 @@ fn help_names_every_command_and_the_exit_codes() {
         assert!(help.stdout.contains(code), "{code} in {}", help.stdout);
     }
     assert_eq!(help.stderr, "");
+    let own = here().args(["demo", "--help"]).run().expect_code(0).stdout;
+    let [of_demo, of_all] = ["--exit", "--log-format"].map(|option| own.find(option).unwrap());
+    assert!(of_demo < own.find("Options of all commands:").unwrap() && of_demo < of_all, "{own}");
+    for verb in [&["replay"][..], &["ledger", "rebuild"]] {
+        let own = here().args(verb).arg("--help").run().expect_code(0).stdout;
+        assert!(own.lines().all(|line| line.chars().count() <= 100), "{own}");
+        assert!(!own.contains("\nid. ") && !own.contains("\nquarantine, of"), "broken twice:\n{own}");
+    }
 }
 
 #[test]
