@@ -20,16 +20,16 @@ pub(super) struct ReplayArgs {
 }
 
 const AFTER_HELP: &str = "\
-The archived original goes back to its inbox and is processed under the configuration in force, as a new arrival with a new
-id. When its result is published, the old one is withdrawn: readers see the old rows, for a moment none, then the new ones,
-and never both. If it is refused this time, it goes to quarantine and the old result stays.
+The archived original goes back to its inbox and is processed under the configuration in force, as a new arrival with a \
+new id. When its result is published, the old one is withdrawn: readers see the old rows, for a moment none, then the new \
+ones, and never both. If it is refused this time, it goes to quarantine and the old result stays.
 Files whose originals were deleted or kept (on_success) cannot be replayed.";
 
 /// Safe while the daemon runs; without it the file is taken up at the next start.
 pub(super) fn replay(global: &Global, args: &ReplayArgs, console: &Console) -> Result<Exit, Failure> {
     let config = shared::config(global)?;
     let ledger = shared::ledger(&config)?;
-    let row = shared::find(&ledger, &args.file, |_| {})?;
+    let row = shared::find(&ledger, &args.file, console)?;
     let name = row.display_name();
     let pipeline = shared::pipeline_of(&config, &row)?;
     let original =
@@ -38,11 +38,11 @@ pub(super) fn replay(global: &Global, args: &ReplayArgs, console: &Console) -> R
         let message = format!("pipeline '{}' no longer takes files named like {name}", row.pipeline);
         return Err(Failure::usage(message).hint("its key `files` says which it takes"));
     }
-    match ask(&Disk::default(), pipeline, &row, original).map_err(|error| Failure::file(shared::chain(&error)))? {
+    match ask(&Disk::default(), pipeline, &row, original).map_err(|error| shared::not_moved(&error))? {
         Replay::InInbox(path) => {
             let path = path.display();
             console.say(&format!("{name} is back in its inbox as {path}; its new result will replace {}", row.id));
-            shared::mind_the_marker(console, pipeline, &row);
+            shared::mind_what_it_waits_for(console, pipeline, &row);
             Ok(Exit::Done)
         }
         Replay::UnderWay => {
