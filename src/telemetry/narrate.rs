@@ -26,6 +26,9 @@ pub(super) fn tell(event: &Event<'_>) {
         Event::FileDiscovered { pipeline, name, bytes, source, .. } => {
             debug!(pipeline, name, bytes, source = source.as_str(), "file seen");
         }
+        Event::FileIgnored { pipeline, name, kind: "unreadable" } => {
+            warn!(pipeline, name, kind = "unreadable", "may not be read: left where it is, and tried again");
+        }
         Event::FileIgnored { pipeline, name, kind } => {
             warn!(pipeline, name, kind, "not a regular file: left where it is");
         }
