@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::console::{Console, bytes, columns, count, seconds};
+use super::console::{Console, bytes, columns, count, rows, seconds};
 use super::exit::{Exit, Failure};
 use super::verdict::told;
 use super::{Global, files, shared};
@@ -127,7 +127,7 @@ fn details(manifest: &Manifest) -> Vec<Vec<String>> {
     facts.add("busy", busy.join(", "));
     facts.add("peak rss", bytes(manifest.peak_rss_bytes));
     for (name, file) in &manifest.outputs {
-        facts.add(name, format!("{} rows, {}", count(file.rows), bytes(file.bytes)));
+        facts.add(name, format!("{}, {}", rows(file.rows), bytes(file.bytes)));
     }
     facts.0
 }
