@@ -46,26 +46,28 @@ struct Cli {
 const AFTER_HELP: &str = "\
 Exit codes:
    0 done
-   1 some file failed, was quarantined or was not found
+   1 some file failed, was quarantined or was not found, or `ledger verify` found something
    2 usage or config error
-  70 internal error
+  70 internal error, or something it needs is not to be had (its port, its state folder)
 
 Try it without any set-up: forebay demo";
+
+const OF_ALL: &str = "Options of all commands";
 
 /// Options every command takes.
 #[derive(Debug, Args)]
 struct Global {
     /// The configuration file.
-    #[arg(short, long, global = true, value_name = "FILE", default_value = "forebay.toml")]
+    #[arg(short, long, global = true, help_heading = OF_ALL, value_name = "FILE", default_value = "forebay.toml")]
     config: PathBuf,
     /// Logs more: -v debug, -vv trace.
-    #[arg(short, long, global = true, action = ArgAction::Count)]
+    #[arg(short, long, global = true, help_heading = OF_ALL, action = ArgAction::Count)]
     verbose: u8,
     /// Logs less: -q warnings, -qq errors; and leaves out what is only nice to know.
-    #[arg(short, long, global = true, action = ArgAction::Count, conflicts_with = "verbose")]
+    #[arg(short, long, global = true, help_heading = OF_ALL, action = ArgAction::Count, conflicts_with = "verbose")]
     quiet: u8,
     /// How log lines look; auto: pretty on a terminal, else json.
-    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Auto)]
+    #[arg(long, global = true, help_heading = OF_ALL, value_enum, default_value_t = LogFormat::Auto)]
     log_format: LogFormat,
 }
 

@@ -153,4 +153,4 @@ fn no_rejects() -> BTreeMap<RejectReason, u64> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

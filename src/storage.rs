@@ -163,7 +163,7 @@ pub enum Operation {
 }
 
 impl Operation {
-    /// Returns what was tried, to follow "failed to".
+    /// Returns what was tried, to follow "cannot".
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -181,7 +181,7 @@ impl Operation {
 
 /// An operation on the disk failed.
 #[derive(Debug, thiserror::Error)]
-#[error("{} {}: {cause}{}", .operation.as_str(), shown(.path), hint(self))]
+#[error("cannot {} {}: {cause}{}", .operation.as_str(), shown(.path), hint(self))]
 pub struct StorageError {
     /// What was tried.
     pub operation: Operation,
@@ -263,7 +263,7 @@ mod tests {
     #[test]
     fn errors_say_what_where_and_what_to_do() {
         let text = error(Errno::XDEV).to_string();
-        assert!(text.starts_with("move /in/a\\nb.csv: "), "{text}");
+        assert!(text.starts_with("cannot move /in/a\\nb.csv: "), "{text}");
         assert!(text.ends_with("must be on one filesystem)"), "{text}");
         assert!(error(Errno::ACCESS).to_string().ends_with("permissions of its folder)"));
     }

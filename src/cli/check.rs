@@ -12,7 +12,7 @@ use super::{Global, shared};
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::{self, Config, ConfigErrors, Pipeline};
 use crate::http::{WebConfigError, check_web_config};
-use crate::job::{FileId, Job, display_name};
+use crate::job::{FileId, Job};
 use crate::pipeline;
 use crate::storage;
 
@@ -89,13 +89,7 @@ fn try_file(pipeline: &Pipeline, file: &Path, limit: usize) -> Verdict {
 }
 
 fn job(pipeline: &Pipeline, file: &Path, name: &str) -> Result<Job, String> {
-    let path = display_name(file.as_os_str());
-    // A person named this file, so a link is followed; the daemon does not.
-    let input = file.canonicalize().map_err(|error| format!("cannot open {path}: {error}"))?;
-    let metadata = input.metadata().map_err(|error| format!("cannot open {path}: {error}"))?;
-    if !metadata.is_file() {
-        return Err(format!("{path} is no regular file"));
-    }
+    let (input, metadata) = shared::regular_file(file)?;
     let id = FileId::parse("check").ok_or("no id")?;
     Ok(Job {
         id,

@@ -201,6 +201,13 @@ pub(super) fn count(number: u64) -> String {
     thousands(&number.to_string())
 }
 
+/// Formats a number of rows: `1 row`, `2,000 rows`.
+#[must_use]
+pub(super) fn rows(number: u64) -> String {
+    let noun = if number == 1 { "row" } else { "rows" };
+    format!("{} {noun}", count(number))
+}
+
 /// Puts commas between the thousands of a number without a fraction.
 #[must_use]
 pub(super) fn thousands(digits: &str) -> String {
@@ -248,6 +255,7 @@ mod tests {
         for (number, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (12_748_986, "12,748,986")] {
             assert_eq!(count(number), text);
         }
+        assert_eq!([0, 1, 1000].map(rows), ["0 rows", "1 row", "1,000 rows"]);
     }
 
     #[test]

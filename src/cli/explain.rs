@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::console::{Console, bytes, columns, count, seconds};
+use super::console::{Console, bytes, columns, count, rows, seconds};
 use super::exit::{Exit, Failure};
 use super::verdict::told;
 use super::{Global, shared};
@@ -28,10 +28,7 @@ pub(super) struct ExplainArgs {
 pub(super) fn explain(global: &Global, args: &ExplainArgs, console: &Console) -> Result<Exit, Failure> {
     let config = shared::config(global)?;
     let ledger = shared::ledger(&config)?;
-    let row = shared::find(&ledger, &args.file, |older| {
-        let ids: Vec<&str> = older.iter().map(|row| row.id.as_str()).collect();
-        console.say(&format!("the newest of several arrivals; the others: {}", ids.join(", ")));
-    })?;
+    let row = shared::find(&ledger, &args.file, console)?;
     let story = ledger.story(&row.id).map_err(|error| shared::ledger_failure(&error))?;
     // A directory that somebody tidied away is no reason to tell nothing.
     let manifest = row.final_dir.as_deref().filter(|_| row.replaced_by.is_none()).map(Manifest::read);
@@ -130,7 +127,7 @@ fn details(manifest: &Manifest) -> Vec<Vec<String>> {
     facts.add("busy", busy.join(", "));
     facts.add("peak rss", bytes(manifest.peak_rss_bytes));
     for (name, file) in &manifest.outputs {
-        facts.add(name, format!("{} rows, {}", count(file.rows), bytes(file.bytes)));
+        facts.add(name, format!("{}, {}", rows(file.rows), bytes(file.bytes)));
     }
     facts.0
 }

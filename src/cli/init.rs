@@ -115,7 +115,8 @@ fn survey(decoded: &sample::Decoded<'_>, cut: bool) -> Survey {
         !blank && new
     });
     if unnamed > 0 {
-        warnings.push(format!("{unnamed} of the columns have no name and are left out"));
+        let are = if unnamed == 1 { "column has no name and is" } else { "columns have no name and are" };
+        warnings.push(format!("{unnamed} {are} left out"));
     }
     for name in twice {
         warnings.push(format!("column '{name}' is there twice: forebay refuses such files (duplicate_header)"));

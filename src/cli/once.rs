@@ -105,6 +105,9 @@ impl Run<'_> {
     /// Takes one file through the pipeline and publishes it.
     fn file(&self, file: &Path, stages: &mut Stages) -> Verdict {
         let name = shared::shown_name(file);
+        if let Err(message) = shared::regular_file(file) {
+            return Verdict::unreadable(&self.pipeline.name, name, message);
+        }
         let job = match self.plain.job(self.pipeline, file) {
             Ok(job) => job,
             Err(error) => return Verdict::unreadable(&self.pipeline.name, name, shared::chain(&error)),

@@ -34,9 +34,7 @@ pub(super) struct RejectsArgs {
 pub(super) fn rejects(global: &Global, args: &RejectsArgs, console: &Console) -> Result<Exit, Failure> {
     let config = shared::config(global)?;
     let ledger = shared::ledger(&config)?;
-    let row = shared::find(&ledger, &args.file, |older| {
-        console.say(&format!("the newest of {} arrivals of this name: {}", older.len() + 1, older.len()));
-    })?;
+    let row = shared::find(&ledger, &args.file, console)?;
     let path = place(&row)?;
     if args.csv {
         let pipeline = config.pipelines.iter().find(|pipeline| pipeline.name == row.pipeline);

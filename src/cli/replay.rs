@@ -25,19 +25,19 @@ pub(super) struct ReplayArgs {
 }
 
 const AFTER_HELP: &str = "\
-The archived original goes back to its inbox and is processed under the configuration in force, as a new arrival with a new
-id. When its result is published, the old one is withdrawn: readers see the old rows, for a moment none, then the new ones,
-and never both. If it is refused this time, it goes to quarantine and the old result stays.
-The old result must be where it was published, or in the output of the configuration; where it is in neither the replay is
+The archived original goes back to its inbox and is processed under the configuration in force, as a new arrival with a \
+new id. When its result is published, the old one is withdrawn: readers see the old rows, for a moment none, then the new \
+ones, and never both. If it is refused this time, it goes to quarantine and the old result stays.
+The old result must be where it was published, or in the output of the configuration; where it is in neither the replay is \
 refused, since it might come back and stand beside the new one. With --result-gone you say that it cannot.
-Files whose originals were deleted or kept (on_success = \"delete\" or \"keep\") cannot be replayed: there is nothing of them in
-the archive. The on_success in force decides about a replay too: under either of these it is the last one of its file.";
+Files whose originals were deleted or kept (on_success = \"delete\" or \"keep\") cannot be replayed: there is nothing of \
+them in the archive. The on_success in force decides about a replay too: under either of these it is the last one of its file.";
 
 /// Safe while the daemon runs; without it the file is taken up at the next start.
 pub(super) fn replay(global: &Global, args: &ReplayArgs, console: &Console) -> Result<Exit, Failure> {
     let config = shared::config(global)?;
     let ledger = shared::ledger(&config)?;
-    let row = shared::find(&ledger, &args.file, |_| {})?;
+    let row = shared::find(&ledger, &args.file, console)?;
     let name = row.display_name();
     let pipeline = shared::pipeline_of(&config, &row)?;
     let original =
@@ -47,14 +47,14 @@ pub(super) fn replay(global: &Global, args: &ReplayArgs, console: &Console) -> R
         return Err(Failure::usage(message).hint("its key `files` says which it takes"));
     }
     let asked = ask(&Disk::default(), pipeline, &row, original, args.result_gone);
-    match asked.map_err(|error| Failure::file(shared::chain(&error)))? {
+    match asked.map_err(|error| shared::not_moved(&error))? {
         Replay::InInbox(path) => {
             let path = path.display();
             console.say(&format!("{name} is back in its inbox as {path}; its new result will replace {}", row.id));
             if let Some(last) = last_one(pipeline.on_success) {
                 console.say(last);
             }
-            shared::mind_the_marker(console, pipeline, &row);
+            shared::mind_what_it_waits_for(console, pipeline, &row);
             Ok(Exit::Done)
         }
         Replay::UnderWay => under_way(&ledger, pipeline, &row, console),
@@ -86,7 +86,7 @@ fn under_way(ledger: &LedgerReader, pipeline: &Pipeline, row: &FileRow, console:
     match followed.map_err(|error| Failure::file(shared::chain(&error)))? {
         Followed::InInbox => {
             console.say(&format!("the replay of {name} was asked for before and is under way: it waits in its inbox"));
-            shared::mind_the_marker(console, pipeline, row);
+            shared::mind_what_it_waits_for(console, pipeline, row);
             Ok(Exit::Done)
         }
         Followed::InProgress(replay) => {

@@ -22,15 +22,15 @@ pub(super) struct RetryArgs {
 pub(super) fn retry(global: &Global, args: &RetryArgs, console: &Console) -> Result<Exit, Failure> {
     let config = shared::config(global)?;
     let ledger = shared::ledger(&config)?;
-    let row = shared::find(&ledger, &args.file, |_| {})?;
+    let row = shared::find(&ledger, &args.file, console)?;
     let name = row.display_name();
     let pipeline = shared::pipeline_of(&config, &row)?;
-    let moved = release(&Disk::default(), pipeline, &row).map_err(|error| Failure::file(shared::chain(&error)))?;
+    let moved = release(&Disk::default(), pipeline, &row).map_err(|error| shared::not_moved(&error))?;
     let Some(path) = moved else {
         let hint = format!("`forebay explain {}` tells what became of it", row.id);
         return Err(Failure::file(format!("{name} does not lie in quarantine")).hint(hint));
     };
     console.say(&format!("{name} is back in its inbox as {}; the daemon takes it in as a new arrival", path.display()));
-    shared::mind_the_marker(console, pipeline, &row);
+    shared::mind_what_it_waits_for(console, pipeline, &row);
     Ok(Exit::Done)
 }

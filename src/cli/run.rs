@@ -10,7 +10,7 @@ use crate::worker::{LoadError, load};
 pub(super) fn run(global: &Global, console: &Console) -> Result<Exit, Failure> {
     let worker = worker::command(global, global.verbosity());
     let config = load(&worker, &global.config).map_err(|error| match error {
-        LoadError::Config(errors) => shared::not_sound(global, &errors),
+        LoadError::Config(errors) => shared::not_sound(&errors),
         LoadError::Unchecked(_) => Failure::internal(error),
     })?;
     shared::logging(global, console, global.verbosity())?;

@@ -1,9 +1,9 @@
 //! What several commands need: the config, one of its pipelines, the ledger, one file of it.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::Global;
@@ -12,20 +12,17 @@ use super::exit::Failure;
 use crate::config::{self, Config, ConfigErrors, Pipeline};
 use crate::job::display_name;
 use crate::ledger::{FileRow, LedgerError, LedgerReader};
+use crate::publish::PublishError;
 use crate::telemetry::logging;
 
 /// Loads and validates the configuration.
 pub(super) fn config(global: &Global) -> Result<Config, Failure> {
-    config::load(&global.config).map_err(|errors| not_sound(global, &errors))
+    config::load(&global.config).map_err(|errors| not_sound(&errors))
 }
 
 /// Says what is wrong with the configuration.
-pub(super) fn not_sound(global: &Global, errors: &ConfigErrors) -> Failure {
-    let failure = Failure::usage(format!("the configuration is not sound\n{errors}"));
-    match global.config.try_exists() {
-        Ok(false) => failure.hint("name another with -c, or make one with `forebay init FILE.csv > forebay.toml`"),
-        Ok(true) | Err(_) => failure,
-    }
+pub(super) fn not_sound(errors: &ConfigErrors) -> Failure {
+    Failure::usage(format!("the configuration is not sound\n{errors}"))
 }
 
 /// Returns the pipeline of this name; without a name the only one there is.
@@ -56,8 +53,21 @@ pub(super) fn pipeline_of<'c>(config: &'c Config, row: &FileRow) -> Result<&'c A
     })
 }
 
-/// Reminds of the marker without which a file that is back in its inbox is not taken.
-pub(super) fn mind_the_marker(console: &Console, pipeline: &Pipeline, row: &FileRow) {
+/// Says why a file did not get back to its inbox.
+pub(super) fn not_moved(error: &PublishError) -> Failure {
+    if let PublishError::Storage(taken) = error
+        && taken.is_taken()
+    {
+        let path = taken.path.parent().unwrap_or(&taken.path).join(shown_name(&taken.path));
+        return Failure::file(format!("another file lies in its place: {}", path.display()))
+            .hint("say it again once that one is taken in, or move it out of the inbox");
+    }
+    Failure::file(chain(error))
+}
+
+/// Reminds of what a file that is back in its inbox needs: the config that was changed for it, and its marker.
+pub(super) fn mind_what_it_waits_for(console: &Console, pipeline: &Pipeline, row: &FileRow) {
+    console.say("a changed config holds once the daemon has reloaded it (SIGHUP) or was started anew");
     if let Some(marker) = &pipeline.done_marker {
         let marker = marker.replace("{name}", &row.display_name());
         console.say(&format!("it is taken once its marker {marker} is there"));
@@ -94,9 +104,12 @@ pub(super) fn ledger_failure(error: &LedgerError) -> Failure {
     }
 }
 
-/// Returns the file meant by an id, the beginning of one, or a name. Of several arrivals of one name it is the newest; the
-/// others are told to `others`.
-pub(super) fn find(ledger: &LedgerReader, what: &OsStr, others: impl FnOnce(&[FileRow])) -> Result<FileRow, Failure> {
+/// Others of the same name that are told of.
+const OTHERS: usize = 5;
+
+/// Returns the file meant by an id, the beginning of one, or a name. Of several arrivals of one name it is the newest, and
+/// the person is told so.
+pub(super) fn find(ledger: &LedgerReader, what: &OsStr, console: &Console) -> Result<FileRow, Failure> {
     let found = ledger.find(what).map_err(|error| ledger_failure(&error))?;
     match found.as_slice() {
         [] => Err(Failure::file(format!("the ledger knows no file '{}'", display_name(what)))
@@ -104,16 +117,23 @@ pub(super) fn find(ledger: &LedgerReader, what: &OsStr, others: impl FnOnce(&[Fi
         [newest, older @ ..] => {
             // Several arrivals of one name have an order; the beginning of several ids names none of them.
             if !older.is_empty() && newest.name != what {
-                let ids: Vec<_> = found.iter().take(5).map(|row| row.id.as_str()).collect();
                 let message = format!("{} files have an id that begins with '{}'", found.len(), display_name(what));
-                return Err(Failure::usage(message).hint(format!("name more of it: {}", ids.join(", "))));
+                return Err(Failure::usage(message).hint(format!("name more of it: {}", ids(&found))));
             }
             if !older.is_empty() {
-                others(older);
+                let (id, others) = (&newest.id, ids(older));
+                console.say(&format!("{id} is the newest of {} arrivals of this name; earlier: {others}", found.len()));
             }
             Ok(newest.clone())
         }
     }
+}
+
+/// Returns the first ids of a list of files.
+fn ids(files: &[FileRow]) -> String {
+    let ids: Vec<&str> = files.iter().take(OTHERS).map(|row| row.id.as_str()).collect();
+    let more = if files.len() > OTHERS { " ..." } else { "" };
+    format!("{}{more}", ids.join(", "))
 }
 
 /// Returns an error and everything below it in one line.
@@ -135,6 +155,15 @@ pub(super) fn chain(error: &dyn std::error::Error) -> String {
 /// Returns a file's name fit to be shown.
 pub(super) fn shown_name(path: &Path) -> String {
     display_name(path.file_name().map_or_else(|| OsString::from(path), OsString::from).as_os_str())
+}
+
+/// Returns where a file that a person named really lies, and what it looks like. A link is followed; the daemon does not.
+pub(super) fn regular_file(file: &Path) -> Result<(PathBuf, Metadata), String> {
+    let path = display_name(file.as_os_str());
+    let failed = |error: std::io::Error| format!("cannot open {path}: {error}");
+    let real = file.canonicalize().map_err(failed)?;
+    let metadata = real.metadata().map_err(failed)?;
+    if metadata.is_file() { Ok((real, metadata)) } else { Err(format!("{path} is no regular file")) }
 }
 
 /// Reads at most `limit` bytes from the start of a file, decompressed, and says whether there is more.

@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 
 use serde_json::{Map, Value, json};
 
-use super::console::{Console, Tone, columns, count};
+use super::console::{self, Console, Tone, columns, count};
 use crate::csv::Reject;
 use crate::job::{JobError, JobReport, Outcome, RejectReason, RowCounts, display_name};
 
@@ -151,11 +151,12 @@ impl Verdict {
 /// Returns the counts as a sentence that adds up. Of a file that was not published nothing was written in the end.
 pub(super) fn told(rows: RowCounts, published: bool) -> String {
     let RowCounts { read, written, rejected, dropped } = rows;
-    let [read, written, rejected, dropped] = [read, written, rejected, dropped].map(count);
+    let read = console::rows(read);
+    let [written, rejected, dropped] = [written, rejected, dropped].map(count);
     if !published {
-        return format!("{read} rows read, {rejected} rejected, nothing published");
+        return format!("{read} read, {rejected} rejected, nothing published");
     }
-    format!("{read} rows read = {written} written + {rejected} rejected + {dropped} dropped")
+    format!("{read} read = {written} written + {rejected} rejected + {dropped} dropped")
 }
 
 /// Returns the rejected rows as lines of a table.

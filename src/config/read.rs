@@ -22,7 +22,9 @@ pub fn load(path: &Path) -> Result<Config, ConfigErrors> {
 pub fn read_text(path: &Path) -> Result<String, ConfigErrors> {
     let text = std::fs::read(path).map_err(|error| {
         let hint = if error.kind() == std::io::ErrorKind::NotFound {
-            "name the file with -c, or write one with `forebay init FILE.csv`"
+            "name another with -c, or make one with `forebay init FILE.csv > forebay.toml`"
+        } else if error.kind() == std::io::ErrorKind::IsADirectory {
+            "name the file in it with -c"
         } else {
             "the file must be readable for the user forebay runs as"
         };

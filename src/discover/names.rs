@@ -99,10 +99,10 @@ impl Names {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn names(globs: &[&str], marker: Option<&str>) -> Names {
+    pub(in crate::discover) fn names(globs: &[&str], marker: Option<&str>) -> Names {
         let mut set = globset::GlobSetBuilder::new();
         for glob in globs {
             set.add(globset::Glob::new(glob).unwrap());

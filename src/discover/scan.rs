@@ -155,15 +155,8 @@ mod tests {
     use std::collections::BTreeMap;
     use std::os::unix::fs::MetadataExt as _;
 
+    use super::super::names::tests::names;
     use super::*;
-
-    fn names(globs: &[&str], marker: Option<&str>) -> Names {
-        let mut set = globset::GlobSetBuilder::new();
-        for glob in globs {
-            set.add(globset::Glob::new(glob).unwrap());
-        }
-        Names::new(set.build().unwrap(), marker)
-    }
 
     fn put(dir: &Path, name: &str, text: &str) {
         std::fs::File::create(dir.join(name))

@@ -149,13 +149,17 @@ impl Inbox {
         };
         candidate.hinted = true;
         match candidate.phase {
-            // The look of its waiting time finds any change, and a claim compares the stamps.
-            Phase::Settling | Phase::Ready | Phase::Held(_) => {}
+            // A claim compares the stamps.
+            Phase::Ready | Phase::Held(_) => {}
             Phase::Claiming | Phase::Taken(_) => candidate.again = true,
-            Phase::New | Phase::Unmarked | Phase::Kept | Phase::NotAFile(_) if candidate.looking.is_some() => {
-                candidate.again = true;
+            // One that settles is looked at too: a change seen now need not be waited for twice.
+            Phase::New | Phase::Settling | Phase::Unmarked | Phase::Kept | Phase::NotAFile(_) => {
+                if candidate.looking.is_some() {
+                    candidate.again = true;
+                } else {
+                    candidate.look(name, now, wants);
+                }
             }
-            Phase::New | Phase::Unmarked | Phase::Kept | Phase::NotAFile(_) => candidate.look(name, now, wants),
         }
     }
 

@@ -20,7 +20,7 @@ pub enum LedgerError {
         pid: Option<u32>,
     },
     /// The lock file cannot be used.
-    #[error("lock {}: {cause}", .path.display())]
+    #[error("cannot lock {}: {cause}; check the owner and the permissions of the state folder", .path.display())]
     Lock {
         /// The lock file.
         path: PathBuf,

@@ -53,7 +53,7 @@ impl<'p> Cleaner<'p> {
         let mut rejected_by = Vec::with_capacity(rules.len());
         let mut refused = None;
         for (rule, check) in rules.iter().zip(&checks) {
-            let failing = failing_rows(check);
+            let failing = failing_rows(check)?;
             violations.push(failing.len() as u64);
             rejected_by.push(judge(rule, &failing, &mut verdicts, &mut batch));
             if rule.action == RuleAction::Quarantine && refused.is_none() {
@@ -96,13 +96,13 @@ fn compiled(expr: Option<&Expr>) -> PolarsResult<Expr> {
 }
 
 /// Returns the rows for which the rule is false; a null passes, as in SQL's CHECK.
-fn failing_rows(check: &Column) -> Vec<usize> {
-    let Ok(check) = check.bool() else { return Vec::new() };
+fn failing_rows(check: &Column) -> PolarsResult<Vec<usize>> {
+    let check = check.bool()?;
     let passing_or_null = check.sum().unwrap_or(0) as usize + check.null_count();
     if passing_or_null == check.len() {
-        return Vec::new();
+        return Ok(Vec::new());
     }
-    check.iter().enumerate().filter(|(_, value)| *value == Some(false)).map(|(row, _)| row).collect()
+    Ok(check.iter().enumerate().filter(|(_, value)| *value == Some(false)).map(|(row, _)| row).collect())
 }
 
 /// Marks the rows that `rule` decides: those no earlier reject or drop rule has decided. Returns how many it rejected.
@@ -127,4 +127,17 @@ fn judge(rule: &Rule, failing: &[usize], verdicts: &mut [Verdict], batch: &mut B
 
 fn fails(rule: &Rule) -> String {
     format!("fails {}", rule.sql)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_false_fails_and_what_is_no_verdict_passes_nothing() {
+        let check = Column::new("check".into(), [Some(true), Some(false), None, Some(false)]);
+        assert_eq!(failing_rows(&check).unwrap(), [1, 3]);
+        assert_eq!(failing_rows(&Column::new("check".into(), [Some(true), None])).unwrap(), Vec::<usize>::new());
+        assert!(failing_rows(&Column::new("check".into(), [0, 1])).is_err());
+    }
 }

@@ -103,7 +103,7 @@ fn read(
     let layout = layout(pipeline, &head).map_err(header_refused)?;
     let parser = Parser::new(&pipeline.csv, &layout);
     let cleaner = Cleaner::new(pipeline);
-    let mut ledger = Accounts::new(pipeline, layout.drift.clone(), &head, transcoded);
+    let mut accounts = Accounts::new(pipeline, layout.drift.clone(), &head, transcoded);
     let work = |chunk: Chunk| process(&parser, &cleaner, pipeline, meter, chunk);
     let mut ticker = Ticker { progress, tracker: tracker.clone(), bytes: 0 };
     let begun = Cell::new(false);
@@ -113,7 +113,7 @@ fn read(
             return Err(JobError::Cancelled);
         }
         ticker.tick(worked.cleaned.batch.records);
-        ledger.take(worked, take)
+        accounts.take(worked, take)
     };
     let fail = |error: BlockError| tracker.failed(&error, job);
     if job.stamp.size <= BLOCK_BYTES as u64 {
@@ -127,7 +127,7 @@ fn read(
     }
     ticker.tick(0);
     let input = tracker.finish(job)?;
-    Ok(ledger.totals(input))
+    Ok(accounts.totals(input))
 }
 
 fn layout(pipeline: &Pipeline, head: &Head) -> Result<Layout, HeaderError> {

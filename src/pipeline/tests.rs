@@ -19,7 +19,8 @@ fn pipeline() -> Pipeline {
     config.pipelines[0].as_ref().clone()
 }
 
-fn job(folder: &Path, text: &[u8]) -> Job {
+/// Returns the job of a file that is put into the folder.
+pub(crate) fn job(folder: &Path, text: &[u8]) -> Job {
     let input = folder.join("x.csv");
     std::fs::File::create(&input).and_then(|mut file| std::io::Write::write_all(&mut file, text)).unwrap();
     let found = std::fs::metadata(&input).unwrap();

@@ -609,7 +609,7 @@ fn one_shot_results_look_like_the_daemons_and_leave_the_input_alone() {
     assert_eq!(fs::read(&found.path).unwrap(), GOOD.as_bytes());
     assert_eq!(Disk::new().list(&root).unwrap(), ["ingest_date=2026-11-20"], "no work folder is left");
     let err = plain.job(&rig.pipeline, Path::new("/nowhere/x.csv")).unwrap_err();
-    assert!(err.to_string().starts_with("read /nowhere/x.csv: "), "{err}");
+    assert!(err.to_string().starts_with("cannot read /nowhere/x.csv: "), "{err}");
 }
 
 #[test]

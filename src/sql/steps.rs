@@ -61,35 +61,31 @@ fn over(plan: &DslPlan, source: &DslPlan) -> Option<DslPlan> {
     }
 }
 
-/// Returns the input of a node that has exactly one.
+/// The input of a node, borrowed as the node is; `None` unless it has exactly one.
+macro_rules! one_input {
+    ($node:expr) => {
+        match $node {
+            DslPlan::Filter { input, .. }
+            | DslPlan::Select { input, .. }
+            | DslPlan::HStack { input, .. }
+            | DslPlan::GroupBy { input, .. }
+            | DslPlan::Distinct { input, .. }
+            | DslPlan::Sort { input, .. }
+            | DslPlan::Slice { input, .. }
+            | DslPlan::MapFunction { input, .. } => Some(input),
+            _ => None,
+        }
+    };
+}
+
 fn input(node: &DslPlan) -> Option<&DslPlan> {
-    match node {
-        DslPlan::Filter { input, .. }
-        | DslPlan::Select { input, .. }
-        | DslPlan::HStack { input, .. }
-        | DslPlan::GroupBy { input, .. }
-        | DslPlan::Distinct { input, .. }
-        | DslPlan::Sort { input, .. }
-        | DslPlan::Slice { input, .. }
-        | DslPlan::MapFunction { input, .. } => Some(input),
-        _ => None,
-    }
+    one_input!(node).map(Arc::as_ref)
 }
 
 /// Returns the node over another input.
 fn onto(node: &DslPlan, below: DslPlan) -> Option<DslPlan> {
     let mut node = node.clone();
-    match &mut node {
-        DslPlan::Filter { input, .. }
-        | DslPlan::Select { input, .. }
-        | DslPlan::HStack { input, .. }
-        | DslPlan::GroupBy { input, .. }
-        | DslPlan::Distinct { input, .. }
-        | DslPlan::Sort { input, .. }
-        | DslPlan::Slice { input, .. }
-        | DslPlan::MapFunction { input, .. } => *input = Arc::new(below),
-        _ => return None,
-    }
+    *one_input!(&mut node)? = Arc::new(below);
     Some(node)
 }
 

@@ -26,6 +26,9 @@ pub(super) fn tell(event: &Event<'_>) {
         Event::FileDiscovered { pipeline, name, bytes, source, .. } => {
             debug!(pipeline, name, bytes, source = source.as_str(), "file seen");
         }
+        Event::FileIgnored { pipeline, name, kind: "unreadable" } => {
+            warn!(pipeline, name, kind = "unreadable", "may not be read: left where it is, and tried again");
+        }
         Event::FileIgnored { pipeline, name, kind } => {
             warn!(pipeline, name, kind, "not a regular file: left where it is");
         }
@@ -85,9 +88,8 @@ pub(super) fn tell(event: &Event<'_>) {
         Event::ConfigLoaded { outcome: Loaded::Refused, message, .. } => {
             error!(detail = message, "config refused: the one before stays in force");
         }
-        Event::ConfigLoaded { outcome: Loaded::TakenUp | Loaded::Unchanged, message, .. } => {
-            info!(detail = message, "config loaded");
-        }
+        Event::ConfigLoaded { message: "", .. } => info!("config loaded"),
+        Event::ConfigLoaded { message, .. } => info!(detail = message, "config loaded"),
         Event::HttpRequest { handler, code } => debug!(handler, code, "request answered"),
         Event::Error { component, kind, message } => error!(component, kind, detail = message, "operation failed"),
     }

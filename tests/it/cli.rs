@@ -56,6 +56,14 @@ fn help_names_every_command_and_the_exit_codes() {
         assert!(help.stdout.contains(code), "{code} in {}", help.stdout);
     }
     assert_eq!(help.stderr, "");
+    let own = here().args(["demo", "--help"]).run().expect_code(0).stdout;
+    let [of_demo, of_all] = ["--exit", "--log-format"].map(|option| own.find(option).unwrap());
+    assert!(of_demo < own.find("Options of all commands:").unwrap() && of_demo < of_all, "{own}");
+    for verb in [&["replay"][..], &["ledger", "rebuild"]] {
+        let own = here().args(verb).arg("--help").run().expect_code(0).stdout;
+        assert!(own.lines().all(|line| line.chars().count() <= 100), "{own}");
+        assert!(!own.contains("\nid. ") && !own.contains("\nquarantine, of"), "broken twice:\n{own}");
+    }
 }
 
 #[test]
@@ -81,8 +89,11 @@ fn a_missing_config_ends_with_2_and_a_way_out() {
     for command in [&["run"][..], &["once", "x.csv"], &["check"], &["files"], &["explain", "x"], &["rejects", "x"]] {
         let ran = project.cli().args(command).args(["-c", "elsewhere.toml"]).run().expect_code(2);
         assert!(ran.stderr.contains("elsewhere.toml"), "{command:?}: {}", ran.stderr);
+        assert_eq!(ran.stderr.matches("forebay init FILE.csv > forebay.toml").count(), 1, "{}", ran.stderr);
         assert_eq!(ran.stdout, "", "{command:?}");
     }
+    let folder = project.cli().args(["check", "-c", "."]).run().expect_code(2);
+    assert!(folder.stderr.contains("name the file in it with -c"), "{}", folder.stderr);
 }
 
 #[test]
@@ -230,7 +241,12 @@ fn once_ends_with_1_when_a_file_is_refused_and_goes_on_with_the_others() {
     for (name, text) in [("bad.csv", MOSTLY_BAD), ("half.csv", HALF_GOOD)] {
         fs::write(project.path(name), text).unwrap();
     }
-    let ran = project.cli().args(["once", "bad.csv", "missing.csv", "half.csv", "--out", "r"]).run().expect_code(1);
+    let _socket = std::os::unix::net::UnixListener::bind(project.path("socket.csv")).unwrap();
+    let files = ["bad.csv", "missing.csv", "socket.csv", "half.csv"];
+    let ran = project.cli().arg("once").args(files).args(["--out", "r"]).run().expect_code(1);
+    for part in ["io: cannot open missing.csv: ", "io: socket.csv is no regular file"] {
+        assert!(ran.stderr.contains(part), "{part} in\n{}", ran.stderr);
+    }
     for part in
         ["bad.csv: quarantined", "too_many_rejects", "hint:", "bad_type", "missing.csv: failed", "half.csv: succeeded"]
     {

@@ -24,6 +24,7 @@ mod config;
 mod dashboards;
 mod data;
 mod deploy;
+mod docs;
 mod endpoint;
 mod exact;
 mod flow;

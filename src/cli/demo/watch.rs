@@ -10,7 +10,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::feed::Drop;
 use super::scrape;
-use crate::cli::console::{Console, Tone, count};
+use crate::cli::console::{self, Console, Tone, count};
 use crate::cli::exit::Failure;
 use crate::cli::files;
 use crate::daemon::Notice;
@@ -121,5 +121,5 @@ fn wanted(drops: &[Drop]) -> usize {
 
 fn told(rows: RowCounts) -> String {
     let part = |name: &str, rows: u64| if rows > 0 { format!(", {} {name}", count(rows)) } else { String::new() };
-    format!("{} rows{}{}", count(rows.read), part("rejected", rows.rejected), part("dropped", rows.dropped))
+    format!("{}{}{}", console::rows(rows.read), part("rejected", rows.rejected), part("dropped", rows.dropped))
 }

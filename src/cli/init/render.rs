@@ -34,13 +34,18 @@ pub(super) fn pipeline_name(file: &str) -> String {
 pub(super) fn config(origin: &Origin, found: &Survey) -> String {
     let Origin { pipeline, file, .. } = origin;
     let mut toml = String::new();
-    let part = if found.cut { "the first" } else { "all" };
+    let seen = match (found.rows, found.cut) {
+        (0, _) => "the header alone".to_owned(),
+        (1, false) => "the one row".to_owned(),
+        (rows, false) => format!("all {} rows", count(rows)),
+        (rows, true) => format!("the first {} rows", count(rows)),
+    };
     for line in [
-        format!("# forebay configuration, proposed from {part} {} rows of {file}.", count(found.rows)),
+        format!("# forebay configuration, proposed from {seen} of {file}."),
         "# Types fit every value seen; go through them once, then try:".to_owned(),
-        format!("#   forebay check -p {pipeline} FILE   which rows would be rejected, and why"),
-        format!("#   forebay once -p {pipeline} FILE    the result of one file, without a daemon"),
-        format!("#   forebay run   the daemon: drop files into data/in/{pipeline}"),
+        "#   forebay check FILE           which rows would be rejected, and why".to_owned(),
+        "#   forebay once FILE --out DIR  the result of one file, without a daemon".to_owned(),
+        format!("#   forebay run                  the daemon: drop files into data/in/{pipeline}"),
         String::new(),
         format!("[pipelines.{pipeline}]"),
         files(origin.extension.as_deref()),
@@ -129,7 +134,7 @@ fn value(column: &Column) -> String {
 fn comment(column: &Column) -> String {
     let mut notes = Vec::new();
     if column.filled == 0 {
-        notes.push("empty in every row".to_owned());
+        notes.push(if column.empty == 0 { "no value to go by" } else { "empty in every row" }.to_owned());
     } else {
         let example: String = column.example.chars().take(24).collect();
         notes.push(display_name(OsStr::new(&example)));
@@ -248,10 +253,26 @@ mod tests {
     }
 
     #[test]
+    fn a_proposal_says_what_it_was_made_from() {
+        for (text, seen) in [("a\n", "the header alone"), ("a\n1\n", "the one row"), ("a\n1\n2\n", "all 2 rows")] {
+            let toml = proposal(text.as_bytes());
+            let told = format!("# forebay configuration, proposed from {seen} of feed.csv.\n");
+            assert!(toml.starts_with(&told), "{toml}");
+        }
+        assert!(proposal(b"a\n").contains("a = \"string\" # no value to go by\n"));
+    }
+
+    #[test]
     fn unnamed_and_repeated_columns_are_left_out_and_told() {
         let found = survey(&sample::decode(b"a,,a,b,\n1,2,3,4,\n", false).unwrap(), false);
         let names: Vec<&str> = found.columns.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["a", "b"]);
-        assert_eq!(found.warnings.len(), 2, "{:?}", found.warnings);
+        let warnings = [
+            "2 columns have no name and are left out",
+            "column 'a' is there twice: forebay refuses such files (duplicate_header)",
+        ];
+        assert_eq!(found.warnings, warnings);
+        let one = survey(&sample::decode(b"a,\n1,2\n", false).unwrap(), false);
+        assert_eq!(one.warnings, ["1 column has no name and is left out"]);
     }
 }

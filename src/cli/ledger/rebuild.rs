@@ -23,9 +23,10 @@ pub(in crate::cli) struct RebuildArgs {
 }
 
 const AFTER_HELP: &str = "\
-Stop the daemon first. The new ledger is made from the manifests of published results, the archive, and the explanations in
-quarantine, of the pipelines in the configuration. No content that was published or archived is published again.
-What cannot be had back: failed attempts with their messages and times, results that replays replaced, files that left nothing.
+Stop the daemon first. The new ledger is made from the manifests of published results, the archive, and the explanations \
+in quarantine, of the pipelines in the configuration. No content that was published or archived is published again.
+What cannot be had back: failed attempts with their messages and times, results that replays replaced, files that left \
+nothing.
 Files in progress go back to their inboxes when the daemon starts.";
 
 pub(super) fn rebuild(global: &Global, args: &RebuildArgs, console: &Console) -> Result<Exit, Failure> {

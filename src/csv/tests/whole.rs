@@ -1,8 +1,6 @@
 //! Whole files the way a job reads them: opened, inflated, decoded, cut into the real blocks, parsed by real threads.
 
 use std::io::Write as _;
-use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
 
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
@@ -13,9 +11,9 @@ use super::case::{Case, Reading, Rejected};
 use super::{pieces, reader, reference};
 use crate::clock::SystemClock;
 use crate::config::{Column, ColumnType, CsvOptions, Drift, OnExtra, OnMissing};
-use crate::job::{FileId, FileStamp, Job, Timestamp};
 use crate::pipeline::flow::{self, BLOCK_BYTES, Batches};
 use crate::pipeline::meter::Meter;
+use crate::pipeline::tests::job;
 
 /// Some thousand made texts behind each other, again and again, so that blocks end in every place of them.
 fn case() -> Case {
@@ -34,24 +32,6 @@ fn case() -> Case {
     }
     let text = part.repeat(2 * BLOCK_BYTES / part.len() + 2);
     Case { text, csv, columns, drift: Drift { extra: OnExtra::Keep, missing: OnMissing::Null }, bom: 0 }
-}
-
-fn job(folder: &Path, bytes: &[u8]) -> Job {
-    let input = folder.join("x.csv");
-    std::fs::File::create(&input).and_then(|mut file| file.write_all(bytes)).unwrap();
-    let found = std::fs::metadata(&input).unwrap();
-    let mtime_ns = found.mtime() * 1_000_000_000 + found.mtime_nsec();
-    Job {
-        id: FileId::parse("01test").unwrap(),
-        pipeline: "p".to_owned(),
-        input,
-        name: "x.csv".to_owned(),
-        stamp: FileStamp { dev: found.dev(), ino: found.ino(), size: found.size(), mtime_ns },
-        arrived_at: Timestamp(0),
-        staging: folder.to_owned(),
-        attempt: 1,
-        trace_id: "0".repeat(32),
-    }
 }
 
 /// Reads `bytes` as a job of the case's pipeline.

@@ -77,6 +77,25 @@ fn a_file_that_grows_is_not_claimed() {
 }
 
 #[test]
+fn a_file_written_after_its_first_look_settles_from_its_last_event() {
+    let mut world = world();
+    world.drop_file(pipeline(0), name("a.csv"));
+    hint(&mut world, "a.csv");
+    world.carry_out(0, Fate::Good);
+    world.advance(Duration::from_millis(100));
+    world.drop_file(pipeline(0), name("a.csv"));
+    hint(&mut world, "a.csv");
+    finish_effects(&mut world);
+    let closed = world.clock;
+    world.advance(Duration::from_millis(1_950));
+    finish_effects(&mut world);
+    assert!(world.claims.is_empty(), "it has not rested for the whole time");
+    world.settle_down();
+    let waited = world.clock.checked_sub(closed).unwrap();
+    assert!(waited < secs(2) + Duration::from_millis(1), "done {waited:?} after the last event");
+}
+
+#[test]
 fn a_file_without_an_event_is_found_by_the_scan_and_counted_as_missed() {
     let mut world = world();
     world.drop_file(pipeline(0), name("a.csv"));

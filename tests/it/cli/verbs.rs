@@ -122,6 +122,30 @@ fn rejected_rows_are_shown_and_exported_ready_to_mend() {
 }
 
 #[test]
+fn of_several_arrivals_of_a_name_the_newest_is_meant_and_the_others_are_told() {
+    let project = Project::new(NUMBERS);
+    let daemon = project.start();
+    for (count, bad) in [(1, MOSTLY_BAD.to_owned()), (2, MOSTLY_BAD.replace("2.5", "3.5"))] {
+        project.drop_file("numbers", "x.csv", bad);
+        daemon.wait_processed("numbers", count);
+    }
+    daemon.stop();
+    let ids: Vec<String> = files(&project, &[]).iter().map(|file| file["id"].as_str().unwrap().to_owned()).collect();
+    let told = format!("{} is the newest of 2 arrivals of this name; earlier: {}", ids[0], ids[1]);
+    for verb in ["explain", "rejects", "retry"] {
+        let ran = project.cli().args([verb, "x.csv"]).run().expect_code(0);
+        assert!(ran.stderr.contains(&told), "{verb}: {}", ran.stderr);
+    }
+    let by_id = project.cli().args(["explain", &ids[1]]).run().expect_code(0);
+    assert!(!by_id.stderr.contains("newest"), "{}", by_id.stderr);
+    // The newer one lies in the inbox now: the older one has to wait.
+    let taken = project.cli().args(["retry", &ids[1]]).run().expect_code(1);
+    for part in ["another file lies in its place: ", "in/numbers/x.csv", "hint: say it again once"] {
+        assert!(taken.stderr.contains(part), "{part} in {}", taken.stderr);
+    }
+}
+
+#[test]
 fn exports_keep_encoding_and_line_ends() {
     let project = Project::new(
         "[pipelines.p]\nsettle = \"100ms\"\nscan_interval = \"1s\"\n[pipelines.p.csv]\nencoding = \"windows-1252\"\ndelimiter = \";\"\n[pipelines.p.columns]\nplace = \"string\"\nn = \"int64\"\n",
