@@ -18,6 +18,7 @@ use super::{PublishError, Publisher, names};
 use crate::config::Pipeline;
 use crate::job::{FileId, Outcome};
 use crate::ledger::{Disposal, FileRow, FileState};
+use crate::planted::{self, Bug};
 use crate::storage::{Operation, Storage, StorageError};
 
 /// Why a file cannot be replayed. The message goes on from its name.
@@ -137,7 +138,7 @@ impl Publisher {
 
     /// Takes the directory that a replay replaces out of sight, if it is not yet.
     pub(super) fn retire_replaced(&self, row: &FileRow) -> Result<(), PublishError> {
-        let Some(old) = self.predecessor(row)? else { return Ok(()) };
+        let Some(old) = self.predecessor(row)?.filter(|_| !planted::is(Bug::ReplayBesideOld)) else { return Ok(()) };
         if self.storage.stat(&old.visible)?.is_some() {
             self.storage.make_dirs(old.aside.parent().unwrap_or(&old.aside))?;
             return Ok(self.storage.rename_noreplace(&old.visible, &old.aside)?);

@@ -21,6 +21,7 @@ mod feed;
 mod inventory;
 mod ledger;
 mod measure;
+mod meddler;
 mod mounts;
 mod oracle;
 mod planted;
@@ -30,6 +31,7 @@ mod random_kill;
 #[path = "../it/support/scrape.rs"]
 #[expect(dead_code, clippy::string_slice, reason = "shared with the other tests, which use all of it")]
 mod scrape;
+mod scraper;
 mod site;
 mod strace;
 mod sync_log;
