@@ -1,6 +1,7 @@
 //! The engine's state and its one way in: `apply`. Pure.
 
 mod reload;
+mod silence;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use super::work::{Phase, Step, Work, Works};
 use super::{Action, ClaimResult, Claimed, Disposition, Event, RetryPolicy, Tell, dispose};
 use crate::discover::Name;
 use crate::job::{DiscoverySource, FileId, JobError, RetryReason, Timestamp};
+use silence::SILENCE;
 
 /// Shortest time between the starts of two scans of one inbox, however many events are lost.
 const SCAN_GAP: Duration = Duration::from_secs(1);
@@ -81,6 +83,8 @@ enum Timer {
     Scan(Arc<str>),
     Candidate(Arc<str>, Name),
     Work(FileId),
+    /// A file in flight may have been silent for too long.
+    Silence(FileId),
     /// The disk wait of some pipeline is over: schedule.
     Disk,
     /// Staged files have waited for company long enough.
@@ -203,10 +207,16 @@ impl State {
     /// Returns the files in flight.
     #[must_use]
     pub const fn in_flight(&self) -> usize {
-        self.works.in_flight()
+        self.works.in_flight() + self.works.aside()
     }
 
-    /// Returns the files that have a worker.
+    /// Returns those of them that have given no sign of life for a while, and do not count against the limits.
+    #[must_use]
+    pub const fn silent(&self) -> usize {
+        self.works.aside()
+    }
+
+    /// Returns the files that have a worker, but for the silent ones.
     #[must_use]
     pub const fn working(&self) -> usize {
         self.works.working()
@@ -287,6 +297,7 @@ impl State {
                 self.take_in(pipeline, name, &claimed, now);
             }
             Event::ClaimDone { pipeline, name, result } => self.claim_done(pipeline, name, result, now, out),
+            Event::Alive { id } => self.alive(&id, now),
             Event::Processed { id, peak_memory } => self.processed(id, peak_memory, now),
             Event::Finished { id } => self.finished(&id, now, out),
             Event::Failed { id, error } => self.failed(id, error, now, out),
@@ -353,6 +364,7 @@ impl State {
                 Some((_, Timer::Candidate(pipeline, name))) => names.entry(pipeline).or_default().push(name),
                 Some((_, Timer::Scan(pipeline))) => self.scan(pipeline, now, out),
                 Some((_, Timer::Work(id))) => self.works.wake(&id, now.monotonic),
+                Some((_, Timer::Silence(id))) => self.listen(id, now),
                 Some((_, Timer::Disk | Timer::Publish)) | None => {}
             }
         }
@@ -379,9 +391,9 @@ impl State {
     fn schedule(&mut self, now: Now, out: &mut Vec<Action>) {
         let Limits { workers, ahead, .. } = self.limits;
         self.waits.memory = false;
-        while self.works.working() < workers && self.works.in_flight() < workers + ahead {
+        while self.works.working() < workers && self.has_places() {
             let may = |pipeline: &Arc<str>, lane: &Lane| {
-                self.works.startable(pipeline) > 0 && lane.disk.allows(now.monotonic)
+                self.works.startable(pipeline) > 0 && lane.disk.allows(now.monotonic) && !self.is_crowded(pipeline)
             };
             let Some(pipeline) = next_turn(&self.lanes, self.start_turn.as_ref(), may) else { break };
             let memory = self.memory_for_next(&pipeline);
@@ -393,7 +405,10 @@ impl State {
                 break;
             }
             self.start_turn = Some(Arc::clone(&pipeline));
-            let Some((id, ending)) = self.works.start(&pipeline, now.wall, memory) else { break };
+            let Some((id, ending)) = self.works.start(&pipeline, now.wall, now.monotonic, memory) else {
+                break;
+            };
+            self.timers.insert((now.monotonic + SILENCE, Timer::Silence(id.clone())));
             if let Some(lane) = self.lanes.get_mut(&pipeline) {
                 lane.disk.begin();
             }
@@ -499,7 +514,7 @@ impl State {
         if let Some(lane) = self.lanes.get_mut(&work.pipeline) {
             lane.memory.learn(work.bytes, peak_memory);
         }
-        self.works.step(&id, Step::Publishing);
+        self.works.step(&id, Step::Publishing, now.monotonic);
         let until = self.gathering.add(id, now.monotonic);
         self.timers.insert((until, Timer::Publish));
     }
@@ -551,7 +566,7 @@ impl State {
             let tell = Tell::Retried { id: id.clone(), reason: *reason, message: message.clone(), delay: *delay };
             out.push(Action::Tell(tell));
         }
-        self.works.step(&id, Step::Ending(disposition.clone()));
+        self.works.step(&id, Step::Ending(disposition.clone()), now.monotonic);
         out.push(Action::Conclude { id, disposition });
     }
 

@@ -3,4 +3,5 @@
 mod kept;
 mod properties;
 mod scenarios;
+mod silence;
 mod world;
