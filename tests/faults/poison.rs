@@ -77,7 +77,7 @@ fn run(workers: usize, signal: Option<Signal>) -> Vec<Duration> {
     let spent = ledger::arrivals(&site.state).into_iter().filter(|arrival| arrival.attempts > 0);
     let spent: Vec<(String, i64)> = spent.map(|arrival| (arrival.name, arrival.attempts)).collect();
     let wanted = signal.map(|_| (POISON.to_owned(), i64::try_from(DEATHS).unwrap()));
-    assert_eq!(spent, Vec::from_iter(wanted), "{}", daemon.log());
+    assert_eq!(spent, wanted.into_iter().collect::<Vec<_>>(), "{}", daemon.log());
     assert!(daemon.stop().success());
     took
 }

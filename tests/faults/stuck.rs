@@ -43,7 +43,7 @@ fn stuck_filesystems() {
             assert!(stuck.drop_file(input(100 * (at + 1) + number)));
         }
     }
-    let frozen = [whole, outputs].map(|volume| Frozen::new(volume));
+    let frozen = [whole, outputs].map(Frozen::new);
     let slowest = live(&site, &mut daemon);
     let stuck = [&all_of_it, &only_output].map(|site| !is_done(site));
     assert_eq!(stuck, [true, true], "what hangs is done: this tests nothing");

@@ -1,5 +1,7 @@
 //! Death and failure at the system calls that change something, one at a time, over a workload of every kind of file.
 
+mod worker;
+
 use std::fmt;
 use std::time::Duration;
 
@@ -59,7 +61,7 @@ fn points() -> Vec<(String, usize)> {
     assert!(daemon.stop().success());
     oracle::demand(&oracle::settled(&site), "undisturbed");
     let mut points = Vec::new();
-    for (call, numbers) in strace::points(&site) {
+    for (call, numbers) in strace::points(&site, |call| strace::changes(call, &site.data)) {
         let last = *numbers.last().unwrap();
         let beyond = last + 1..=last + BEYOND;
         points.extend(numbers.into_iter().chain(beyond).map(|number| (call.clone(), number)));
