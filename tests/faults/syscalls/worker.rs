@@ -37,23 +37,23 @@ fn points() -> Vec<(String, usize)> {
     points
 }
 
-/// Strikes at one point, and judges. Returns how many attempts that cost.
-fn strike(point: &Point, when: &str) -> i64 {
+/// Strikes at one point, and judges. Returns whether the worker felt it, and how many attempts that cost.
+fn strike(point: &Point, when: &str) -> (bool, i64) {
     let (site, mut daemon) = run(Some(point), when);
     let crashes = daemon.scrape().unwrap().metric("forebay_worker_crashes_total").sum();
     assert!(daemon.stop().success(), "{when}: no clean stop");
     oracle::demand(&oracle::settled(&site), when);
     let spent: i64 = ledger::arrivals(&site.state).iter().map(|arrival| arrival.attempts).sum();
+    let (here, elsewhere) = strace::struck(&site);
     if point.error.is_none() {
         // A worker that dies between two files costs nothing.
         assert!(spent <= 1 && crashes < 1.5, "{when}: {spent} attempts and {crashes} crashes:\n{}", daemon.log());
     } else {
-        let (here, elsewhere) = strace::struck(&site);
         let most = i64::try_from(here + elsewhere).unwrap();
         assert!(spent <= most, "{when}: {most} failures cost {spent} attempts:\n{}", daemon.log());
     }
     oracle::recover(&site, when);
-    spent
+    (crashes > 0.5 || here + elsewhere > 0, spent)
 }
 
 #[test]
@@ -80,12 +80,13 @@ fn syscalls_worker_fail() {
 
 fn sweep(title: &str, drawn: &[Point], there: usize, seed: u64) {
     let costs = drawn.iter().map(|point| strike(point, &format!("{title}: {point} (seed {seed})")));
-    let costs: Vec<i64> = costs.collect();
-    let (felt, attempts) = (costs.iter().filter(|cost| **cost > 0).count(), costs.iter().sum::<i64>());
+    let costs: Vec<(bool, i64)> = costs.collect();
+    let felt = costs.iter().filter(|(felt, _)| *felt).count();
+    let attempts: i64 = costs.iter().map(|(_, spent)| spent).sum();
     let text = format!(
         "{} of {there} points, {felt} felt, {attempts} attempts spent, 0 lost, 0 doubled, 0 human actions (seed {seed})",
         drawn.len()
     );
     figures(title, &text);
-    assert!(felt > 0, "no strike was felt: this tests nothing");
+    assert!(felt * 2 > drawn.len(), "only {felt} of {} strikes were felt: this tests nothing", drawn.len());
 }
