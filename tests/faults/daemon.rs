@@ -62,9 +62,9 @@ impl Daemon {
         command.args(["run", "--log-format", "json"]).current_dir(&site.root);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(&log).unwrap());
         let child = command.spawn().expect("the daemon starts");
-        let (traced, root) = (!tracer.is_empty(), child.id());
-        let scraper = Some(Scraper::start(log.clone(), move || lives(root, traced)));
-        Self { child, traced, log, began: Instant::now(), ended: None, scraper, excused: false }
+        let (behind, root) = (!tracer.is_empty(), child.id());
+        let scraper = Some(Scraper::start(log.clone(), move || lives(root, behind)));
+        Self { child, traced: behind, log, began: Instant::now(), ended: None, scraper, excused: false }
     }
 
     /// Starts the daemon of a site and waits until it is ready. Stops the test if it does not get there.

@@ -89,15 +89,15 @@ fn ask(log: &std::path::Path, shared: &Shared, lives: &dyn Fn() -> bool) -> Hear
     let mut address = None;
     // Before its first answer it may not even have been started.
     while !shared.end.load(Ordering::SeqCst) && (heard.answers == 0 || lives()) {
-        let excuses = shared.excuses.load(Ordering::SeqCst);
+        let before = shared.excuses.load(Ordering::SeqCst);
         if address.is_none() {
             let text = fs::read(log).unwrap_or_default();
             address = String::from_utf8_lossy(&text).lines().find_map(listen);
         }
-        if let Some(address) = address.as_ref().filter(|_| excuses % 2 == 0) {
+        if let Some(address) = address.as_ref().filter(|_| before.is_multiple_of(2)) {
             let began = Instant::now();
             let answer = get(&agent, address);
-            let excused = shared.excuses.load(Ordering::SeqCst) != excuses || shared.end.load(Ordering::SeqCst);
+            let excused = shared.excuses.load(Ordering::SeqCst) != before || shared.end.load(Ordering::SeqCst);
             match answer {
                 Ok(()) => {
                     heard.answers += 1;

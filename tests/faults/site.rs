@@ -1,5 +1,6 @@
 //! A place to run at: a config, the folders, and a list of everything ever dropped.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
@@ -89,9 +90,11 @@ impl Site {
 
     /// Adds a pipeline to the config of this site, with folders elsewhere, to be started and judged together with it.
     pub(crate) fn beside(&self, pipeline: &'static str, data: PathBuf, setting: Setting) -> Self {
-        let folders = ["in", "out", "archive", "quarantine"].map(|kind| data.join(kind).join(pipeline));
-        let keys = ["input", "output", "archive", "quarantine"].iter().zip(&folders);
-        let keys: String = keys.map(|(key, folder)| format!("{key} = \"{}\"\n", folder.display())).collect();
+        let mut keys = String::new();
+        for (key, folder) in [("input", "in"), ("output", "out"), ("archive", "archive"), ("quarantine", "quarantine")]
+        {
+            writeln!(keys, "{key} = \"{}\"", data.join(folder).join(pipeline).display()).unwrap();
+        }
         self.configure(&format!("{}\n{}", self.config(), section(pipeline, setting, &keys)));
         Self::of(pipeline, self.root.clone(), data, self.state.clone(), setting)
     }
