@@ -107,6 +107,8 @@ struct Shared {
     /// Attempts that wait to be published.
     staged: Mutex<HashMap<FileId, Staged>>,
     watcher: Mutex<look::Watch>,
+    /// To the engine, for what no effect ends with.
+    events: Events,
     /// How long counting the ledger took last, in nanoseconds.
     counting_took: AtomicU64,
     /// Tells the jobs in progress to stop.

@@ -294,6 +294,8 @@ pub enum Progress {
     },
     /// A stage begins.
     Stage(Stage),
+    /// There is nothing new to tell, but it is at work.
+    Alive,
 }
 
 #[cfg(test)]

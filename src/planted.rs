@@ -25,6 +25,8 @@ pub(crate) enum Bug {
     RandomFinalName,
     /// One row of each published file is not counted as written.
     MiscountRows,
+    /// A replay's result becomes visible beside the one it replaces.
+    ReplayBesideOld,
 }
 
 /// Returns whether this bug is planted.
@@ -40,6 +42,7 @@ pub(crate) fn is(bug: Bug) -> bool {
         Bug::ForgetAttempts => "forget-attempts",
         Bug::RandomFinalName => "random-final-name",
         Bug::MiscountRows => "miscount-rows",
+        Bug::ReplayBesideOld => "replay-beside-old",
     };
     std::env::var_os("FOREBAY_PLANTED_BUG").is_some_and(|wish| wish == word)
 }

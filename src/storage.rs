@@ -19,6 +19,7 @@ use crate::job::{FileStamp, display_name};
 mod disk;
 #[cfg(test)]
 pub(crate) mod failing;
+mod making;
 mod together;
 
 pub use disk::Disk;

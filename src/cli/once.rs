@@ -131,7 +131,7 @@ impl Run<'_> {
         let progress = |progress: Progress| match progress {
             Progress::Read { bytes, .. } => bar.inc(bytes),
             Progress::Stage(stage) => walls.begin(stage),
-            Progress::Wrote { .. } => {}
+            Progress::Wrote { .. } | Progress::Alive => {}
         };
         let report = pipeline::run(self.pipeline, job, &self.stop, &*self.clock, &progress);
         bar.finish_and_clear();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::flight::Flight;
+use super::flight::{Flight, Pulse};
 use super::setup::claimed;
 use super::{Held, Lane, Notice, Shared, Staged, Told};
 use crate::admit::{Claim, Found, PutBack};
@@ -101,7 +101,15 @@ impl Shared {
             Ok(Some(finished)) => return Ok(self.finished(&finished, None)),
             Err(error) => return self.broke(id, error),
         }
-        match self.runner.run(&held.lane.config, &pipeline, &job, &self.cancel, &|told| flight.progress(told)) {
+        let pulse = Pulse::default();
+        let progress = |told| {
+            flight.progress(told);
+            if pulse.is_due(self.clock.monotonic()) {
+                // An engine that has ended waits for nobody.
+                drop(self.events.send(Event::Alive { id: id.clone() }));
+            }
+        };
+        match self.runner.run(&held.lane.config, &pipeline, &job, &self.cancel, &progress) {
             Ok(report) => {
                 let peak_memory = report.peak_rss_bytes;
                 self.staged().insert(id.clone(), Staged { flight, report });

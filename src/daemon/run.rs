@@ -75,7 +75,7 @@ impl Driver {
     }
 
     fn apply(&mut self, event: Event) {
-        self.changed |= !matches!(event, Event::Tick);
+        self.changed |= !matches!(event, Event::Tick | Event::Alive { .. });
         for action in self.state.apply(event, self.shared.now()) {
             if let Action::Tell(tell) = action {
                 if tell == Tell::FirstScanDone {

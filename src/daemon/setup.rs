@@ -77,12 +77,13 @@ pub(super) fn prepare(
     let recovered = publisher.recover(&config.pipelines).map_err(DaemonError::Recovery)?;
     tell_restored(&telemetry, &restored(&ledger, &config.pipelines)?);
     let mut state = State::new(rules(&config), limits(&config, options.retry), fastrand::u64(..));
-    let watcher = Mutex::new(Watch::new(&config, &telemetry, events));
+    let watcher = Mutex::new(Watch::new(&config, &telemetry, events.clone()));
     let first = Arc::new(Generation::of(config));
     let shared = Shared {
         files: Mutex::default(),
         staged: Mutex::default(),
         watcher,
+        events,
         cancel: CancellationToken::new(),
         known,
         counting_took: AtomicU64::new(0),

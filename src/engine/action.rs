@@ -117,6 +117,11 @@ pub enum Event {
         /// For a person.
         message: String,
     },
+    /// An attempt gives a sign of life.
+    Alive {
+        /// Its id.
+        id: FileId,
+    },
     /// From now on these are the pipelines and the limits. A pipeline that is not among them takes nothing more; what it has
     /// claimed is finished first, and then it is [`Tell::Gone`].
     Reload {

@@ -449,10 +449,13 @@ impl Inbox {
         }
     }
 
-    /// An earlier run took the file in place and this one goes on with it.
+    /// An earlier run took the file in place and this one goes on with it. What it looked like when it was taken was told
+    /// before ([`keep`](Self::keep)), and by that it is known when it is done with.
     pub(super) fn recovered(&mut self, name: &Name, id: &FileId, now: Now) {
         if self.rules.keep {
-            let taken = Candidate { phase: Phase::Taken(id.clone()), ..Candidate::new(DiscoverySource::Startup, now) };
+            let settle = self.candidates.get(name).and_then(|candidate| candidate.settle);
+            let new = Candidate::new(DiscoverySource::Startup, now);
+            let taken = Candidate { phase: Phase::Taken(id.clone()), settle, ..new };
             self.candidates.insert(Arc::clone(name), taken);
         }
     }

@@ -4,6 +4,7 @@ mod attempt;
 mod claim;
 mod reload;
 mod scan;
+mod silence;
 mod start;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -80,6 +81,8 @@ enum Timer {
     Scan(Arc<str>),
     Candidate(Arc<str>, Name),
     Work(FileId),
+    /// A file in flight may have been silent for too long.
+    Silence(FileId),
     /// The disk wait of some pipeline is over: schedule.
     Disk,
     /// Staged files have waited for company long enough.
@@ -205,10 +208,16 @@ impl State {
     /// Returns the files in flight.
     #[must_use]
     pub const fn in_flight(&self) -> usize {
-        self.works.in_flight()
+        self.works.in_flight() + self.works.aside()
     }
 
-    /// Returns the files that have a worker.
+    /// Returns those of them that have given no sign of life for a while, and do not count against the limits.
+    #[must_use]
+    pub const fn silent(&self) -> usize {
+        self.works.aside()
+    }
+
+    /// Returns the files that have a worker, but for the silent ones.
     #[must_use]
     pub const fn working(&self) -> usize {
         self.works.working()
@@ -285,6 +294,7 @@ impl State {
                 self.take_in(pipeline, name, &claimed, now);
             }
             Event::ClaimDone { pipeline, name, result } => self.claim_done(pipeline, name, result, now, out),
+            Event::Alive { id } => self.alive(&id, now),
             Event::Processed { id, peak_memory } => self.processed(id, peak_memory, now),
             Event::Finished { id } => self.finished(&id, now, out),
             Event::Failed { id, error } => self.failed(id, error, now, out),

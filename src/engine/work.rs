@@ -22,6 +22,10 @@ pub(super) struct Work {
     pub(super) too_little: u32,
     /// Bytes of memory set aside for it while a worker has it.
     reserved: u64,
+    /// When its attempt last gave a sign of life.
+    pub(super) heard: Duration,
+    /// It has given none for too long: it does not count against the limits.
+    aside: bool,
     /// How the last attempt ends, if that could not be carried out yet.
     pub(super) unconcluded: Option<Disposition>,
     pub(super) phase: Phase,
@@ -58,6 +62,8 @@ impl Work {
             stuck: 0,
             too_little: 0,
             reserved: 0,
+            heard: Duration::ZERO,
+            aside: false,
             unconcluded: None,
             phase: Phase::Waiting { not_before },
         }
@@ -78,17 +84,26 @@ pub(super) struct Works {
     all: BTreeMap<FileId, Work>,
     startable: BTreeMap<Arc<str>, BTreeSet<(Timestamp, FileId)>>,
     count: BTreeMap<Arc<str>, usize>,
+    /// Those that count against the limits.
     in_flight: usize,
     working: usize,
+    /// Those in flight that do not.
+    aside: usize,
     reserved: u64,
 }
 
 impl Works {
+    /// Returns the files in flight that count against the limits.
     pub(super) const fn in_flight(&self) -> usize {
         self.in_flight
     }
 
-    /// Returns how many files in flight have a worker.
+    /// Returns the files in flight that do not: nobody has heard of them for a while.
+    pub(super) const fn aside(&self) -> usize {
+        self.aside
+    }
+
+    /// Returns how many files that count have a worker.
     pub(super) const fn working(&self) -> usize {
         self.working
     }
@@ -122,11 +137,8 @@ impl Works {
 
     /// Takes a file out for good.
     pub(super) fn remove(&mut self, id: &FileId) -> Option<Work> {
+        self.land(id);
         let work = self.all.remove(id)?;
-        self.in_flight -= usize::from(work.in_flight());
-        if work.has_worker() {
-            self.release(work.reserved);
-        }
         if let Some(count) = self.count.get_mut(&work.pipeline) {
             *count -= 1;
         }
@@ -151,11 +163,13 @@ impl Works {
         &mut self,
         pipeline: &str,
         since: Timestamp,
+        now: Duration,
         memory: u64,
     ) -> Option<(FileId, Option<Disposition>)> {
         let (_, id) = self.startable.get_mut(pipeline)?.pop_first()?;
         let work = self.all.get_mut(&id)?;
         let ending = work.unconcluded.take();
+        work.heard = now;
         work.phase = Phase::Running { since, step: ending.clone().map_or(Step::Working, Step::Ending) };
         self.in_flight += 1;
         if work.has_worker() {
@@ -167,22 +181,52 @@ impl Works {
     }
 
     /// Moves a file in flight on to a step that takes no worker.
-    pub(super) fn step(&mut self, id: &FileId, next: Step) {
-        if let Some(work) = self.all.get_mut(id) {
-            let (had, reserved) = (work.has_worker(), work.reserved);
-            if let Phase::Running { step, .. } = &mut work.phase {
-                *step = next;
-            }
-            if had {
-                self.release(reserved);
-            }
+    pub(super) fn step(&mut self, id: &FileId, next: Step, now: Duration) {
+        let Some(work) = self.all.get_mut(id) else { return };
+        if work.has_worker() {
+            self.working -= usize::from(!work.aside);
+            self.reserved -= work.reserved;
+        }
+        work.heard = now;
+        if let Phase::Running { step, .. } = &mut work.phase {
+            *step = next;
         }
     }
 
-    /// A worker is free again.
-    fn release(&mut self, reserved: u64) {
-        self.working -= 1;
-        self.reserved -= reserved;
+    /// Takes a file out of the counts, if it is in flight.
+    fn land(&mut self, id: &FileId) {
+        let Some(work) = self.all.get_mut(id).filter(|work| work.in_flight()) else { return };
+        let counts = !std::mem::take(&mut work.aside);
+        if work.has_worker() {
+            self.working -= usize::from(counts);
+            self.reserved -= work.reserved;
+        }
+        let count = if counts { &mut self.in_flight } else { &mut self.aside };
+        *count -= 1;
+    }
+
+    /// Lets a file in flight not count against the limits, or count again.
+    pub(super) fn set_aside(&mut self, id: &FileId, aside: bool) {
+        let Some(work) = self.all.get_mut(id).filter(|work| work.in_flight() && work.aside != aside) else { return };
+        work.aside = aside;
+        let (from, to) =
+            if aside { (&mut self.in_flight, &mut self.aside) } else { (&mut self.aside, &mut self.in_flight) };
+        *from -= 1;
+        *to += 1;
+        if work.has_worker() {
+            self.working = if aside { self.working - 1 } else { self.working + 1 };
+        }
+    }
+
+    /// Returns whether a file that nobody had heard of is in flight.
+    pub(super) fn is_aside(&self, id: &FileId) -> bool {
+        self.all.get(id).is_some_and(|work| work.aside)
+    }
+
+    /// Returns how many files of `pipeline` are in flight and how many have a worker, whether they count or not.
+    pub(super) fn load(&self, pipeline: &str) -> (usize, usize) {
+        let in_flight = || self.of(pipeline).filter(|work| work.in_flight());
+        (in_flight().count(), in_flight().filter(|work| work.has_worker()).count())
     }
 
     /// Returns a file in flight, to change it.
@@ -192,13 +236,9 @@ impl Works {
 
     /// Takes a file out of flight, to wait until `not_before`.
     pub(super) fn park(&mut self, id: &FileId, not_before: Duration) {
+        self.land(id);
         if let Some(work) = self.running(id) {
-            let (had, reserved) = (work.has_worker(), work.reserved);
             work.phase = Phase::Waiting { not_before };
-            self.in_flight -= 1;
-            if had {
-                self.release(reserved);
-            }
         }
     }
 

@@ -6,11 +6,12 @@ use std::io::{self, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::PoisonError;
 
 use rustix::fs::{AtFlags, OFlags, RenameFlags};
 use rustix::io::Errno;
 
+use super::making::{Making, missing};
 use super::together::{Company, Together};
 use super::{Entry, Operation, Storage, StorageError, entry_of};
 use crate::planted::{self, Bug};
@@ -21,8 +22,7 @@ const LONG: u64 = 1 << 20;
 /// The local disk.
 #[derive(Debug, Default)]
 pub struct Disk {
-    /// Held while shared directories are made: whoever finds one made by another thread may rely on it being synced.
-    making: Mutex<()>,
+    making: Making,
     together: Together,
 }
 
@@ -30,7 +30,7 @@ impl Disk {
     /// Returns the disk.
     #[must_use]
     pub const fn new() -> Self {
-        Self { making: Mutex::new(()), together: Together::new() }
+        Self { making: Making::new(), together: Together::new() }
     }
 
     /// Makes one directory, and syncs its parent.
@@ -60,19 +60,10 @@ impl Storage for Disk {
     }
 
     fn make_dirs(&self, dir: &Path) -> Result<(), StorageError> {
-        let _guard = self.making.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut missing = Vec::new();
-        let mut at = dir;
-        loop {
-            match fs::metadata(at) {
-                Ok(found) if found.is_dir() => break,
-                Ok(_) => return Err(StorageError::new(Operation::MakeDir, at, Errno::NOTDIR)),
-                Err(err) if err.kind() == io::ErrorKind::NotFound => missing.push(at),
-                Err(err) => return Err(StorageError::new(Operation::MakeDir, at, err)),
-            }
-            at = parent(at);
-        }
-        missing.into_iter().rev().try_for_each(|dir| self.make_dir(dir))
+        let (_, device) = missing(dir)?;
+        let volume = self.making.volume(device);
+        let _guard = volume.lock().unwrap_or_else(PoisonError::into_inner);
+        missing(dir)?.0.into_iter().rev().try_for_each(|dir| self.make_dir(dir))
     }
 
     fn make_scratch_dir(&self, dir: &Path) -> Result<(), StorageError> {
@@ -228,7 +219,7 @@ fn nofollow() -> i32 {
     (OFlags::NOFOLLOW | OFlags::CLOEXEC).bits().cast_signed()
 }
 
-fn parent(path: &Path) -> &Path {
+pub(super) fn parent(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         Some(_) => Path::new("."),

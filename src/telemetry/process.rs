@@ -19,6 +19,16 @@ pub fn resident_of(process: u32) -> Option<u64> {
     resident(&format!("/proc/{process}/statm"))
 }
 
+/// Returns the time another process has had on the processors, all its threads together, in ticks; `None` if it is gone.
+#[must_use]
+pub fn processor_ticks_of(process: u32) -> Option<u64> {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    // The name, which may hold anything, ends with the last parenthesis; user time is the 14th field, system time the next.
+    let mut fields = stat.rsplit_once(") ")?.1.split(' ').skip(11);
+    let mut ticks = || fields.next()?.parse::<u64>().ok();
+    Some(ticks()? + ticks()?)
+}
+
 fn resident(statm: &str) -> Option<u64> {
     let statm = std::fs::read_to_string(statm).ok()?;
     Some(statm.split(' ').nth(1)?.parse::<u64>().ok()?.saturating_mul(page_size()))

@@ -233,7 +233,7 @@ fn moved(of: &PipelineHandles, progress: Progress) {
             of.now(|now| now.rows_seen += rows);
         }
         Progress::Wrote { bytes } => of.written_bytes.increment(bytes),
-        Progress::Stage(_) => {}
+        Progress::Stage(_) | Progress::Alive => {}
     }
 }
 

@@ -15,6 +15,7 @@ use super::protocol::{Reply, Request, VERSION, receive, send};
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError};
 use crate::job::{CrashCause, Job, JobError, JobReport, Progress};
+use crate::telemetry::process::processor_ticks_of;
 
 /// How soon a stop is passed on.
 const GLANCE: Duration = Duration::from_millis(200);
@@ -114,6 +115,7 @@ impl Process {
         send(&mut self.requests, &Request::Run(Box::new(job.clone()))).map_err(|error| self.death(&error))?;
         let mut stopping = false;
         let mut heard = clock.monotonic();
+        let mut ticks = processor_ticks_of(self.id());
         loop {
             if stop.is_cancelled() && !std::mem::replace(&mut stopping, true) {
                 send(&mut self.requests, &Request::Stop).map_err(|error| self.death(&error))?;
@@ -121,6 +123,11 @@ impl Process {
             if !self.wait(GLANCE)? {
                 if clock.monotonic().saturating_sub(heard) >= stall {
                     return Err(self.hang(stall));
+                }
+                // Without a word, but not without work: somebody may take its place who would otherwise wait.
+                let now = processor_ticks_of(self.id());
+                if std::mem::replace(&mut ticks, now) != now {
+                    progress(Progress::Alive);
                 }
                 continue;
             }

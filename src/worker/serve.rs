@@ -133,6 +133,8 @@ impl Reporter<'_> {
             }
             Progress::Wrote { bytes } => self.wrote += bytes,
             Progress::Stage(stage) => self.stage(stage),
+            // The daemon sees that for itself.
+            Progress::Alive => {}
         }
         let now = self.clock.monotonic();
         if now.saturating_sub(self.told) >= TOLD_EVERY {

@@ -11,7 +11,7 @@ use crate::inventory::Inventory;
 use crate::ledger;
 use crate::measure::{count, figures, left_out};
 use crate::oracle;
-use crate::site::{Setting, Site};
+use crate::site::{OnSuccess, Setting, Site};
 
 /// A folder in which nobody can make a folder, root included, and that can be listed and synced all the same.
 const NO_ROOM: &str = "/dev/pts";
@@ -26,7 +26,8 @@ fn attempts() {
     }
     // Waiting for all of them takes 40 s.
     let wanted = i64::try_from(count("ATTEMPTS", 2, 4)).unwrap();
-    let site = Site::new(Setting { workers: 1, settle: "10ms", scan_interval: "300ms" });
+    let site =
+        Site::new(Setting { workers: 1, settle: "10ms", scan_interval: "300ms", on_success: OnSuccess::Archive });
     fs::create_dir_all(site.output().join(".forebay")).unwrap();
     let staging = site.output().join(".forebay/staging");
     std::os::unix::fs::symlink(NO_ROOM, &staging).unwrap();
@@ -63,7 +64,8 @@ fn attempts() {
 /// again would spend all attempts at once.
 #[test]
 fn a_restart_does_not_cut_the_wait_short() {
-    let site = Site::new(Setting { workers: 1, settle: "10ms", scan_interval: "300ms" });
+    let site =
+        Site::new(Setting { workers: 1, settle: "10ms", scan_interval: "300ms", on_success: OnSuccess::Archive });
     fs::create_dir_all(site.output().join(".forebay")).unwrap();
     std::os::unix::fs::symlink(NO_ROOM, site.output().join(".forebay/staging")).unwrap();
     assert!(site.drop_file(Feed::one_of_each().remove(0)));

@@ -9,7 +9,8 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::ledger;
 use crate::scrape::Scrape;
-use crate::site::{Site, walk};
+use crate::scraper::Scraper;
+use crate::site::{OnSuccess, Site, walk};
 
 /// How long anything may take before a suite gives up. Generous: the machine may be busy.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
@@ -23,6 +24,10 @@ pub(crate) struct Daemon {
     log: PathBuf,
     began: Instant,
     ended: Option<ExitStatus>,
+    /// Asks for `/metrics` all the while.
+    scraper: Option<Scraper>,
+    /// What was done to it may keep it from answering.
+    excused: bool,
 }
 
 /// What came of waiting.
@@ -57,7 +62,9 @@ impl Daemon {
         command.args(["run", "--log-format", "json"]).current_dir(&site.root);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(&log).unwrap());
         let child = command.spawn().expect("the daemon starts");
-        Self { child, traced: !tracer.is_empty(), log, began: Instant::now(), ended: None }
+        let (behind, root) = (!tracer.is_empty(), child.id());
+        let scraper = Some(Scraper::start(log.clone(), move || lives(root, behind)));
+        Self { child, traced: behind, log, began: Instant::now(), ended: None, scraper, excused: false }
     }
 
     /// Starts the daemon of a site and waits until it is ready. Stops the test if it does not get there.
@@ -111,7 +118,7 @@ impl Daemon {
 
     /// Waits until `/-/ready` says 200.
     pub(crate) fn wait_ready(&mut self) -> Waited {
-        self.wait(PATIENCE, |daemon| daemon.get("/-/ready").is_some_and(|(code, _)| code == 200))
+        self.wait(PATIENCE, Self::is_ready)
     }
 
     /// Waits until nothing lies in the inbox, nothing is claimed, and the ledger knows of nothing unfinished.
@@ -119,15 +126,30 @@ impl Daemon {
         self.wait(patience, |_| is_done(site))
     }
 
+    /// Whether `/-/ready` says 200.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.get("/-/ready").is_some_and(|(code, _)| code == 200)
+    }
+
     /// Asks for a path; `None` if nobody answers.
     pub(crate) fn get(&self, path: &str) -> Option<(u16, String)> {
+        self.ask("GET", path)
+    }
+
+    /// Posts nothing to a path; `None` if nobody answers.
+    pub(crate) fn post(&self, path: &str) -> Option<(u16, String)> {
+        self.ask("POST", path)
+    }
+
+    fn ask(&self, method: &str, path: &str) -> Option<(u16, String)> {
         let address = self.log().lines().find_map(listen)?;
         let agent: ureq::Agent = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .timeout_global(Some(Duration::from_secs(20)))
             .build()
             .into();
-        let mut answer = agent.get(format!("http://{address}{path}")).call().ok()?;
+        let url = format!("http://{address}{path}");
+        let mut answer = if method == "POST" { agent.post(url).send_empty() } else { agent.get(url).call() }.ok()?;
         Some((answer.status().as_u16(), answer.body_mut().read_to_string().ok()?))
     }
 
@@ -136,8 +158,27 @@ impl Daemon {
         self.get("/metrics").map(|(_, text)| Scrape::parse(&text))
     }
 
+    /// Forgives it if it did not answer: what was done to it is more than a disk would do.
+    pub(crate) fn excuse(&mut self) {
+        self.excused = true;
+    }
+
+    /// Stops asking for `/metrics`. Whoever lived and did not answer fails the suite.
+    fn hear_out(&mut self) {
+        let faults = self.scraper.take().map(Scraper::end).unwrap_or_default();
+        assert!(
+            faults.is_empty() || self.excused || std::thread::panicking(),
+            "a live daemon did not answer:\n{}\n{}",
+            faults.join("\n"),
+            self.log()
+        );
+    }
+
     /// Sends a signal to the daemon, not to its tracer.
     pub(crate) fn signal(&self, signal: Signal) {
+        if let (Signal::STOP | Signal::CONT, Some(scraper)) = (signal, &self.scraper) {
+            scraper.excuse();
+        }
         if let Some(pid) = self.pid() {
             // It may have ended this very moment.
             kill_process(pid, signal).ok();
@@ -145,18 +186,12 @@ impl Daemon {
     }
 
     fn pid(&self) -> Option<Pid> {
-        let child = self.child.id();
-        let number = if self.traced {
-            let children = fs::read_to_string(format!("/proc/{child}/task/{child}/children")).ok()?;
-            children.split_whitespace().next()?.parse().ok()?
-        } else {
-            i32::try_from(child).ok()?
-        };
-        Pid::from_raw(number)
+        Pid::from_raw(pid(self.child.id(), self.traced)?)
     }
 
     /// Kills it and waits until it is gone.
     pub(crate) fn kill(&mut self) {
+        self.hear_out();
         if self.ended().is_none() {
             self.signal(Signal::KILL);
             if self.pid().is_none() {
@@ -169,20 +204,24 @@ impl Daemon {
 
     /// Kills one of its workers, if it has one at the moment.
     pub(crate) fn kill_a_worker(&self, rng: &mut fastrand::Rng) {
-        let tasks = fs::read_dir(format!("/proc/{}/task", self.child.id())).into_iter().flatten().flatten();
-        let children = tasks.map(|task| fs::read_to_string(task.path().join("children")).unwrap_or_default());
-        let children = children.collect::<Vec<_>>().join(" ");
-        let workers: Vec<_> =
-            children.split_whitespace().filter_map(|pid| pid.parse().ok()).filter_map(Pid::from_raw).collect();
-        if let Some(worker) = rng.choice(workers) {
+        if let Some(worker) = rng.choice(self.workers()) {
             // It may have ended this very moment.
             kill_process(worker, Signal::KILL).ok();
         }
     }
 
+    /// Returns its workers.
+    pub(crate) fn workers(&self) -> Vec<Pid> {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.child.id())).into_iter().flatten().flatten();
+        let children = tasks.map(|task| fs::read_to_string(task.path().join("children")).unwrap_or_default());
+        let children = children.collect::<Vec<_>>().join(" ");
+        children.split_whitespace().filter_map(|pid| pid.parse().ok()).filter_map(Pid::from_raw).collect()
+    }
+
     /// Asks it to stop and returns how it ended.
     #[track_caller]
     pub(crate) fn stop(&mut self) -> ExitStatus {
+        self.hear_out();
         self.signal(Signal::TERM);
         match self.wait(PATIENCE, |_| false) {
             Waited::Ended(status) => status,
@@ -202,15 +241,35 @@ impl Drop for Daemon {
     }
 }
 
+/// Returns the process id of the daemon: that of `child`, or of the one child this tracer has.
+fn pid(child: u32, traced: bool) -> Option<i32> {
+    if !traced {
+        return i32::try_from(child).ok();
+    }
+    let children = fs::read_to_string(format!("/proc/{child}/task/{child}/children")).ok()?;
+    children.split_whitespace().next()?.parse().ok()
+}
+
+/// Whether the daemon lives: a process that has ended and is not waited for does not.
+fn lives(child: u32, traced: bool) -> bool {
+    let Some(pid) = pid(child, traced) else { return false };
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
+}
+
 /// Whether everything dropped has reached its end, as far as the folders and the ledger tell.
 pub(crate) fn is_done(site: &Site) -> bool {
+    let keeps = site.on_success == OnSuccess::Keep;
     let Ok(entries) = fs::read_dir(site.inbox()) else { return false };
     let waiting = entries.flatten().any(|entry| !entry.file_name().to_string_lossy().starts_with('.'));
-    !waiting && walk(&site.claimed()).iter().all(|path| path.is_dir()) && ledger::unfinished(&site.state) == Some(0)
+    let ours = walk(&site.claimed()).iter().all(|path| path.is_dir());
+    // Last: who has just left the inbox and the work folder is not finished in here yet.
+    let Some((known, unfinished)) = ledger::counts(&site.state, site.pipeline) else { return false };
+    ours && unfinished == 0 && if keeps { usize::try_from(known) == Ok(site.dropped().len()) } else { !waiting }
 }
 
 /// Finds the address in a JSON log line: the value of `listen`.
-fn listen(line: &str) -> Option<String> {
+pub(crate) fn listen(line: &str) -> Option<String> {
     let line: serde_json::Value = serde_json::from_str(line).ok()?;
     let listen = line.get("listen").or_else(|| line.get("fields")?.get("listen"))?.as_str()?;
     (!listen.ends_with(":0")).then(|| listen.to_owned())

@@ -60,8 +60,13 @@ sql = "SELECT word, COUNT(*) AS n, SUM(amount) AS total FROM rows GROUP BY word 
 impl Content {
     /// Makes a content of its own for every `serial`.
     pub(crate) fn new(kind: Kind, serial: usize, rows: usize) -> Arc<Self> {
-        let first = i64::try_from(serial).unwrap() * MOST;
         assert!(rows < usize::try_from(MOST).unwrap());
+        Self::long(kind, serial, rows)
+    }
+
+    /// Makes one of any length; no other serial that follows within its rows may be used.
+    pub(crate) fn long(kind: Kind, serial: usize, rows: usize) -> Arc<Self> {
+        let first = i64::try_from(serial).unwrap() * MOST;
         let mut text = "id,amount,word\n".to_owned();
         let (mut written, mut rejected, mut dropped) = (Vec::new(), 0, 0);
         let ids = first..first + i64::try_from(rows).unwrap();

@@ -46,6 +46,8 @@ pub(crate) struct Inventory {
     pub(crate) archive: Vec<Found>,
     pub(crate) quarantine: Vec<Found>,
     pub(crate) published: Vec<Published>,
+    /// Hashes of the inputs whose result is out of sight, to be replaced by that of a replay.
+    pub(crate) retired: Vec<String>,
     /// What should not be there once everything is done: staged, half written, of no known kind.
     pub(crate) litter: Vec<PathBuf>,
 }
@@ -91,6 +93,13 @@ impl Inventory {
     }
 
     fn look_into_output(&mut self, output: &Path) {
+        for path in files(&output.join(".forebay/retired")) {
+            if name(&path) == "_manifest.json" {
+                let manifest: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap_or_default();
+                self.retired.extend(manifest["input"]["blake3"].as_str().map(str::to_owned));
+            }
+            self.litter.push(path);
+        }
         let hidden = |path: &Path| path.strip_prefix(output).unwrap().to_string_lossy().starts_with('.');
         let staging = output.join(".forebay/staging");
         self.litter.extend(walk(&staging));

@@ -10,6 +10,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, Row};
 #[derive(Debug, Clone)]
 pub(crate) struct Arrival {
     pub(crate) id: String,
+    pub(crate) pipeline: String,
     pub(crate) name: String,
     pub(crate) state: String,
     pub(crate) outcome: Option<String>,
@@ -18,6 +19,8 @@ pub(crate) struct Arrival {
     pub(crate) manifest_hash: Option<String>,
     pub(crate) final_dir: Option<String>,
     pub(crate) resting: Option<String>,
+    /// The replay that took its place.
+    pub(crate) replaced_by: Option<String>,
 }
 
 /// Opens the ledger of a state folder.
@@ -36,7 +39,8 @@ pub(crate) fn arrivals(state: &Path) -> Vec<Arrival> {
     let read = || -> rusqlite::Result<Vec<Arrival>> {
         let connection = open(state)?;
         let mut statement = connection.prepare(
-            "SELECT id, name, state, outcome, attempts, lower(hex(manifest_hash)), final_dir, resting FROM files ORDER BY id",
+            "SELECT id, name, state, outcome, attempts, lower(hex(manifest_hash)), final_dir, resting, pipeline, replaced_by
+             FROM files ORDER BY id",
         )?;
         statement.query_map((), arrival)?.collect()
     };
@@ -68,13 +72,29 @@ fn arrival(row: &Row<'_>) -> rusqlite::Result<Arrival> {
         manifest_hash: text(5)?.filter(|hash| !hash.is_empty()),
         final_dir: text(6)?,
         resting: text(7)?,
+        pipeline: row.get(8)?,
+        replaced_by: row.get(9)?,
     })
 }
 
-/// Returns how many arrivals have not reached their end; `None` while the ledger cannot be asked.
-pub(crate) fn unfinished(state: &Path) -> Option<i64> {
-    let connection = open(state).ok()?;
-    connection.query_row("SELECT COUNT(*) FROM files WHERE state <> 'done'", (), |row| row.get(0)).ok()
+/// Returns how many arrivals a pipeline has had, replays counted once with what they replaced, and how many of them have not
+/// reached their end; `None` while the ledger cannot be asked.
+pub(crate) fn counts(state: &Path, pipeline: &str) -> Option<(i64, i64)> {
+    let count =
+        "SELECT COUNT(*) - COUNT(replaced_by), COUNT(*) FILTER (WHERE state <> 'done') FROM files WHERE pipeline = ?";
+    open(state).ok()?.query_row(count, [pipeline], |row| Ok((row.get(0)?, row.get(1)?))).ok()
+}
+
+/// Returns the ids of the published files that could be replayed; none while the ledger cannot be asked.
+pub(crate) fn replayable(state: &Path) -> Vec<String> {
+    let read = || -> rusqlite::Result<Vec<String>> {
+        let connection = open(state)?;
+        let mut statement = connection.prepare(
+            "SELECT id FROM files WHERE state = 'done' AND outcome = 'succeeded' AND replaced_by IS NULL ORDER BY id",
+        )?;
+        statement.query_map((), |row| row.get(0))?.collect()
+    };
+    read().unwrap_or_default()
 }
 
 /// Returns every row of every table as text, to be compared.

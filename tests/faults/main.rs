@@ -21,17 +21,21 @@ mod feed;
 mod inventory;
 mod ledger;
 mod measure;
+mod meddler;
 mod mounts;
 mod oracle;
 mod planted;
+mod poison;
 mod power_loss;
 mod producer;
 mod random_kill;
 #[path = "../it/support/scrape.rs"]
 #[expect(dead_code, clippy::string_slice, reason = "shared with the other tests, which use all of it")]
 mod scrape;
+mod scraper;
 mod site;
 mod strace;
+mod stuck;
 mod sync_log;
 mod syscalls;
 mod watcher;

@@ -3,6 +3,8 @@
 use std::io::Write as _;
 use std::process::Command;
 
+use crate::scraper::take_tally;
+
 /// Returns how often to do something: `bounded` in every test run, `full` with `FOREBAY_FAULTS=full`, or the number in
 /// `FOREBAY_FAULTS_<NAME>`.
 pub(crate) fn count(name: &str, bounded: usize, full: usize) -> usize {
@@ -37,9 +39,14 @@ pub(crate) fn random() -> (fastrand::Rng, u64) {
     (fastrand::Rng::with_seed(seed), seed)
 }
 
-/// Tells the figures of a suite.
+/// Tells the figures of a suite, and how `/metrics` answered meanwhile.
 pub(crate) fn figures(suite: &str, text: &str) {
-    tell(&format!("faults: {suite}: {text}"));
+    let (answers, slowest) = take_tally();
+    let answered = match answers {
+        0 => String::new(),
+        _ => format!("; /metrics answered {answers} times, within {} ms", slowest.as_millis()),
+    };
+    tell(&format!("faults: {suite}: {text}{answered}"));
 }
 
 /// Writes to the real stderr: the one of `eprintln!` is kept back for tests that pass.

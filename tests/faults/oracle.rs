@@ -73,7 +73,7 @@ pub(crate) fn at_any_moment(site: &Site) -> Verdict {
     let dropped = site.dropped();
     let inventory = Inventory::of(site);
     let contents = files::contents(&dropped);
-    files::places(&dropped, &inventory, &mut verdict);
+    files::places(site, &dropped, &inventory, &mut verdict);
     files::once(&inventory, &contents, &mut verdict);
     files::published(&inventory, &contents, 0, &mut verdict);
     verdict
@@ -98,11 +98,11 @@ fn settled_now(site: &Site) -> Verdict {
     let dropped = site.dropped();
     let inventory = Inventory::of(site);
     let contents = files::contents(&dropped);
-    files::places(&dropped, &inventory, &mut verdict);
+    files::places(site, &dropped, &inventory, &mut verdict);
     files::once(&inventory, &contents, &mut verdict);
-    files::ends(&inventory, &contents, &mut verdict);
+    files::ends(site, &inventory, &contents, &mut verdict);
     files::published(&inventory, &contents, READ, &mut verdict);
-    books::account(&site.state, dropped.len(), &inventory, &mut verdict);
+    books::account(site, dropped.len(), &inventory, &mut verdict);
     verdict
 }
 

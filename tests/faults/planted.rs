@@ -15,6 +15,7 @@ const BUGS: &[(&str, &[&str])] = &[
     ("random-final-name", &["random_kill::random_kill"]),
     ("forget-attempts", &["attempts::attempts"]),
     ("no-rescan", &["watcher::watcher"]),
+    ("replay-beside-old", &["random_kill::random_kill"]),
 ];
 
 /// Without a bug every suite that is to catch one passes with the very same program.

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::feed::Feed;
-use crate::site::Site;
+use crate::site::{OnSuccess, Site};
 
 /// Files the inbox may hold before the producer waits.
 const BACKLOG: usize = 40;
@@ -23,12 +23,13 @@ impl Producer {
         let (site, told) = (Arc::clone(site), Arc::clone(&end));
         let thread = std::thread::spawn(move || {
             while !told.load(Ordering::Relaxed) {
-                let waiting = std::fs::read_dir(site.inbox()).unwrap().count();
-                if waiting < BACKLOG {
+                let keeps = site.on_success == OnSuccess::Keep;
+                if keeps || std::fs::read_dir(site.inbox()).unwrap().count() < BACKLOG {
                     // A name that is taken is used another time.
                     site.drop_file(feed.next());
-                } else {
-                    std::thread::sleep(Duration::from_millis(5));
+                }
+                if keeps || std::fs::read_dir(site.inbox()).unwrap().count() >= BACKLOG {
+                    std::thread::sleep(Duration::from_millis(if keeps { 15 } else { 5 }));
                 }
             }
             feed

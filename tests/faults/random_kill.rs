@@ -6,14 +6,15 @@ use std::time::Duration;
 use crate::daemon::Daemon;
 use crate::feed::Feed;
 use crate::measure::{count, figures, is_full, random};
+use crate::meddler::Meddler;
 use crate::oracle;
 use crate::producer::Producer;
-use crate::site::{Setting, Site};
+use crate::site::{OnSuccess, Setting, Site};
 
 /// A start that is not ready by then is one a human would look at.
 const READY: Duration = Duration::from_secs(2);
 
-/// Kills at one site, before the next one: the oracle reads everything after each.
+/// Kills at one site at most, before the next one: the oracle reads everything after each.
 const ROUND: usize = 50;
 
 #[test]
@@ -21,27 +22,35 @@ fn random_kill() {
     let kills = count("KILLS", 25, 1_000);
     let (mut rng, seed) = random();
     let (mut starts, mut files, mut killed) = (Vec::new(), 0, 0);
-    while killed < kills {
-        let round = (kills - killed).min(ROUND);
-        let site = Arc::new(Site::new(Setting::default()));
+    let mut meddler = Meddler::new(rng.fork());
+    // The originals are archived, deleted and kept in turn.
+    let each = ROUND.min(kills.div_ceil(OnSuccess::ALL.len()));
+    for on_success in OnSuccess::ALL.into_iter().cycle() {
+        let round = (kills - killed).min(each);
+        if round == 0 {
+            break;
+        }
+        let site = Arc::new(Site::new(Setting { on_success, ..Setting::default() }));
         let producer = Producer::start(&site, Feed::new(rng.fork()));
         for kill in 0..round {
-            kill_once(&site, &mut rng, &format!("kill {} (seed {seed})", killed + kill));
+            let when = format!("kill {} with on_success = {} (seed {seed})", killed + kill, on_success.word());
+            kill_once(&site, &mut meddler, &mut rng, &when);
         }
         killed += round;
         producer.stop();
-        let when = format!("after {killed} kills (seed {seed})");
+        let when = format!("after {killed} kills, the last with on_success = {} (seed {seed})", on_success.word());
         starts.extend(oracle::recover(&site, &when));
         oracle::demand(&oracle::no_attempt_spent(&site), &when);
         files += site.dropped().len();
     }
     starts.sort_unstable();
     let (median, longest) = (starts[starts.len() / 2], starts[starts.len() - 1]);
+    let Meddler { replays, reloads, .. } = meddler;
     figures(
         "random_kill",
         &format!(
-            "{kills} kills, {files} files, 0 lost, 0 doubled, 0 human actions; ready after {} ms at the median, {} ms at \
-             most (seed {seed})",
+            "{kills} kills, {files} files, {replays} replays, {reloads} reloads, 0 lost, 0 doubled, 0 human actions; ready \
+             after {} ms at the median, {} ms at most (seed {seed})",
             median.as_millis(),
             longest.as_millis()
         ),
@@ -49,16 +58,18 @@ fn random_kill() {
     // A machine that runs other tests at the same time may stall; half of the starts do not.
     let slowest = if is_full() { longest } else { median };
     assert!(slowest < READY, "a start took {slowest:?}");
+    assert!(replays * 8 > kills && reloads * 8 > kills, "too little was meddled: this tests little");
 }
 
 /// Lets a daemon live for a moment; one in three dies during its start.
-fn kill_once(site: &Site, rng: &mut fastrand::Rng, when: &str) {
+fn kill_once(site: &Site, meddler: &mut Meddler, rng: &mut fastrand::Rng, when: &str) {
     let mut daemon = Daemon::spawn(site, &[]);
     let life = if rng.u8(..3) == 0 { rng.u64(..60) } else { rng.u64(60..700) };
-    std::thread::sleep(Duration::from_millis(life));
+    meddler.meddle(site, &mut daemon, Duration::from_millis(life));
     let ended = daemon.ended();
     assert!(ended.is_none(), "{when}: the daemon had ended by itself with {ended:?}:\n{}", daemon.log());
     daemon.kill();
+    meddler.finish();
     oracle::demand(&oracle::at_any_moment(site), when);
 }
 

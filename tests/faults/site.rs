@@ -1,5 +1,6 @@
 //! A place to run at: a config, the folders, and a list of everything ever dropped.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
@@ -19,6 +20,9 @@ pub(crate) struct Site {
     pub(crate) data: PathBuf,
     /// The ledger.
     pub(crate) state: PathBuf,
+    /// The pipeline that is dropped for.
+    pub(crate) pipeline: &'static str,
+    pub(crate) on_success: OnSuccess,
     dropped: Mutex<Vec<Input>>,
     /// Removed with the site, if it is the site's own.
     own: Option<TempDir>,
@@ -30,11 +34,32 @@ pub(crate) struct Setting {
     pub(crate) workers: usize,
     pub(crate) settle: &'static str,
     pub(crate) scan_interval: &'static str,
+    pub(crate) on_success: OnSuccess,
+}
+
+/// What becomes of an original once it is published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OnSuccess {
+    Archive,
+    Delete,
+    Keep,
+}
+
+impl OnSuccess {
+    pub(crate) const ALL: [Self; 3] = [Self::Archive, Self::Delete, Self::Keep];
+
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Archive => "archive",
+            Self::Delete => "delete",
+            Self::Keep => "keep",
+        }
+    }
 }
 
 impl Default for Setting {
     fn default() -> Self {
-        Self { workers: 2, settle: "20ms", scan_interval: "1s" }
+        Self { workers: 2, settle: "20ms", scan_interval: "1s", on_success: OnSuccess::Archive }
     }
 }
 
@@ -51,21 +76,50 @@ impl Site {
 
     /// Makes a site on given folders.
     pub(crate) fn at(root: PathBuf, data: PathBuf, state: PathBuf, setting: Setting) -> Self {
-        let Setting { workers, settle, scan_interval } = setting;
         let config = format!(
-            "[server]\nlisten = \"127.0.0.1:0\"\n\n[paths]\nbase = \"{}\"\nstate = \"{}\"\n\n[limits]\nworkers = {workers}\n\n\
-             [pipelines.p]\nsettle = \"{settle}\"\nscan_interval = \"{scan_interval}\"\n{PIPELINE}",
+            "[server]\nlisten = \"127.0.0.1:0\"\nenable_lifecycle = true\n\n[paths]\nbase = \"{}\"\nstate = \"{}\"\n\n\
+             [limits]\nworkers = {}\n\n{}",
             data.display(),
-            state.display()
+            state.display(),
+            setting.workers,
+            section("p", setting, "")
         );
         fs::write(root.join("forebay.toml"), config).unwrap();
-        let site = Self { root, data, state, dropped: Mutex::default(), own: None };
+        Self::of("p", root, data, state, setting)
+    }
+
+    /// Adds a pipeline to the config of this site, with folders elsewhere, to be started and judged together with it.
+    pub(crate) fn beside(&self, pipeline: &'static str, data: PathBuf, setting: Setting) -> Self {
+        let mut keys = String::new();
+        for (key, folder) in [("input", "in"), ("output", "out"), ("archive", "archive"), ("quarantine", "quarantine")]
+        {
+            writeln!(keys, "{key} = \"{}\"", data.join(folder).join(pipeline).display()).unwrap();
+        }
+        self.configure(&format!("{}\n{}", self.config(), section(pipeline, setting, &keys)));
+        Self::of(pipeline, self.root.clone(), data, self.state.clone(), setting)
+    }
+
+    fn of(pipeline: &'static str, root: PathBuf, data: PathBuf, state: PathBuf, setting: Setting) -> Self {
+        let on_success = setting.on_success;
+        let site = Self { root, data, state, pipeline, on_success, dropped: Mutex::default(), own: None };
         fs::create_dir_all(site.inbox()).unwrap();
         site
     }
 
+    /// Returns the text of the config.
+    pub(crate) fn config(&self) -> String {
+        fs::read_to_string(self.root.join("forebay.toml")).unwrap()
+    }
+
+    /// Puts another text in its place, in one step.
+    pub(crate) fn configure(&self, text: &str) {
+        let aside = self.root.join("forebay.toml.new");
+        fs::write(&aside, text).unwrap();
+        fs::rename(&aside, self.root.join("forebay.toml")).unwrap();
+    }
+
     pub(crate) fn inbox(&self) -> PathBuf {
-        self.data.join("in/p")
+        self.data.join("in").join(self.pipeline)
     }
 
     pub(crate) fn claimed(&self) -> PathBuf {
@@ -73,15 +127,15 @@ impl Site {
     }
 
     pub(crate) fn output(&self) -> PathBuf {
-        self.data.join("out/p")
+        self.data.join("out").join(self.pipeline)
     }
 
     pub(crate) fn archive(&self) -> PathBuf {
-        self.data.join("archive/p")
+        self.data.join("archive").join(self.pipeline)
     }
 
     pub(crate) fn quarantine(&self) -> PathBuf {
-        self.data.join("quarantine/p")
+        self.data.join("quarantine").join(self.pipeline)
     }
 
     /// The name under which the producer writes before a file appears; a power cut may leave it.
@@ -121,6 +175,16 @@ impl Site {
     pub(crate) fn dropped(&self) -> MutexGuard<'_, Vec<Input>> {
         self.dropped.lock().unwrap()
     }
+}
+
+/// Returns the part of a config that describes a pipeline.
+fn section(pipeline: &str, setting: Setting, folders: &str) -> String {
+    let Setting { settle, scan_interval, on_success, .. } = setting;
+    let rest = PIPELINE.replace("[pipelines.p.", &format!("[pipelines.{pipeline}."));
+    format!(
+        "[pipelines.{pipeline}]\n{folders}settle = \"{settle}\"\nscan_interval = \"{scan_interval}\"\non_success = \"{}\"\n{rest}",
+        on_success.word()
+    )
 }
 
 /// Returns every path below a folder, folders before what is in them; none if it is not there.

@@ -3,7 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::daemon::PATIENCE;
 use crate::measure::has_tool;
 use crate::site::Site;
 
@@ -122,15 +127,54 @@ pub(crate) fn calls(site: &Site) -> Vec<Call> {
     calls
 }
 
+/// strace on a process that runs already, from its next call on; gone when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Attached(Child);
+
+impl Attached {
+    /// Attaches to a process and all its threads, with an injection or without.
+    pub(crate) fn to(process: Pid, site: &Site, calls: &[&str], injection: Option<&str>) -> Self {
+        let mut words = words(site, calls, injection.map_or(Trace::Family, Trace::Strike));
+        words.extend(["-p".to_owned(), process.as_raw_pid().to_string()]);
+        let child = Command::new(&words[0]).args(&words[1..]).stderr(Stdio::null()).spawn().unwrap();
+        let attached = Self(child);
+        let began = Instant::now();
+        while !is_traced(process) {
+            assert!(began.elapsed() < PATIENCE, "strace does not attach to {process:?}");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        attached
+    }
+}
+
+impl Drop for Attached {
+    fn drop(&mut self) {
+        // Asked, it lets go of the process; killed, it might not. It may have ended with the process.
+        if let Some(tracer) = Pid::from_raw(i32::try_from(self.0.id()).unwrap()) {
+            kill_process(tracer, Signal::TERM).ok();
+        }
+        self.0.wait().ok();
+    }
+}
+
+/// Whether every thread of a process has a tracer.
+fn is_traced(process: Pid) -> bool {
+    let mut tasks = fs::read_dir(format!("/proc/{}/task", process.as_raw_pid())).into_iter().flatten().flatten();
+    tasks.all(|task| {
+        let status = fs::read_to_string(task.path().join("status")).unwrap_or_default();
+        status.lines().any(|line| line.strip_prefix("TracerPid:").is_some_and(|tracer| tracer.trim() != "0"))
+    })
+}
+
 /// Returns the points to strike at: for each name the numbers, counted per thread as strace does, of the calls of a run
-/// that changed something at the site.
-pub(crate) fn points(site: &Site) -> BTreeMap<String, BTreeSet<usize>> {
+/// that matter.
+pub(crate) fn points(site: &Site, matters: impl Fn(&Call) -> bool) -> BTreeMap<String, BTreeSet<usize>> {
     let mut counts: BTreeMap<(String, String), usize> = BTreeMap::new();
     let mut points: BTreeMap<String, BTreeSet<usize>> = BTreeMap::new();
     for call in calls(site) {
         let at = counts.entry((call.thread.clone(), call.name.clone())).or_default();
         *at += 1;
-        if changes(&call, &site.data) {
+        if matters(&call) {
             points.entry(call.name).or_default().insert(*at);
         }
     }
@@ -146,7 +190,13 @@ pub(crate) fn struck(site: &Site) -> (usize, usize) {
     (here.len(), elsewhere.len())
 }
 
-fn changes(call: &Call, data: &Path) -> bool {
+/// Whether a worker says something to its daemon.
+pub(crate) fn answers(call: &Call) -> bool {
+    call.name == "write" && call.rest.starts_with("1<pipe:")
+}
+
+/// Whether something at the site changes.
+pub(crate) fn changes(call: &Call, data: &Path) -> bool {
     let here = call.rest.contains(data.to_str().unwrap());
     here && (call.name != "openat" || call.rest.contains("O_CREAT"))
 }

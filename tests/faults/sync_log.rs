@@ -8,7 +8,7 @@ use crate::daemon::{Daemon, PATIENCE, Waited};
 use crate::feed::{Feed, Input, Kind};
 use crate::measure::figures;
 use crate::oracle;
-use crate::site::{Setting, Site};
+use crate::site::{OnSuccess, Setting, Site};
 use crate::strace::{self, Call, Trace};
 
 /// What is looked at.
@@ -31,7 +31,8 @@ fn sync_log() {
     if !strace::is_here("sync_log") {
         return;
     }
-    let site = Site::new(Setting { workers: 1, settle: "10ms", scan_interval: "300ms" });
+    let site =
+        Site::new(Setting { workers: 1, settle: "10ms", scan_interval: "300ms", on_success: OnSuccess::Archive });
     let mut daemon = Daemon::spawn(&site, &strace::words(&site, CALLS, Trace::Family));
     assert_eq!(daemon.wait_ready(), Waited::Done, "{}", daemon.log());
     let inputs = Feed::one_of_each();

@@ -1,5 +1,7 @@
 //! Death and failure at the system calls that change something, one at a time, over a workload of every kind of file.
 
+mod worker;
+
 use std::fmt;
 use std::time::Duration;
 
@@ -8,11 +10,11 @@ use crate::feed::Feed;
 use crate::ledger;
 use crate::measure::{count, figures, is_full, is_in_part, random};
 use crate::oracle;
-use crate::site::{Setting, Site};
+use crate::site::{OnSuccess, Setting, Site};
 use crate::strace::{self, Trace};
 
 /// One worker, so that a number means the same call from run to run, as far as threads allow.
-const SETTING: Setting = Setting { workers: 1, settle: "10ms", scan_interval: "300ms" };
+const SETTING: Setting = Setting { workers: 1, settle: "10ms", scan_interval: "300ms", on_success: OnSuccess::Archive };
 
 /// The errors a call may answer with.
 const ERRORS: [&str; 4] = ["EIO", "ENOSPC", "EMFILE", "EACCES"];
@@ -59,7 +61,7 @@ fn points() -> Vec<(String, usize)> {
     assert!(daemon.stop().success());
     oracle::demand(&oracle::settled(&site), "undisturbed");
     let mut points = Vec::new();
-    for (call, numbers) in strace::points(&site) {
+    for (call, numbers) in strace::points(&site, |call| strace::changes(call, &site.data)) {
         let last = *numbers.last().unwrap();
         let beyond = last + 1..=last + BEYOND;
         points.extend(numbers.into_iter().chain(beyond).map(|number| (call.clone(), number)));
@@ -158,7 +160,12 @@ fn fail_once(point: &Point, when: &str, got: &mut Got) {
     let site = site();
     let mut daemon = Daemon::spawn(&site, &strace::words(&site, &[&point.call], Trace::Strike(&point.injection())));
     let patience = Duration::from_secs(if is_full() { 90 } else { 8 });
-    match daemon.wait_done(&site, patience) {
+    let waited = daemon.wait_done(&site, patience);
+    if strace::struck(&site).1 > 0 {
+        // The endpoint's own wakers may have been struck.
+        daemon.excuse();
+    }
+    match waited {
         Waited::Done => {
             got.healed += 1;
             daemon.stop();

@@ -13,10 +13,10 @@ use crate::feed::{Content, Input, Kind};
 use crate::ledger;
 use crate::measure::{count, figures};
 use crate::oracle;
-use crate::site::{Setting, Site};
+use crate::site::{OnSuccess, Setting, Site};
 
 /// No scan but the first: only events and what follows a lost one can find a file.
-const SETTING: Setting = Setting { workers: 2, settle: "1s", scan_interval: "1h" };
+const SETTING: Setting = Setting { workers: 2, settle: "1s", scan_interval: "1h", on_success: OnSuccess::Archive };
 
 /// Without progress for so long, files were missed.
 const STALLED: Duration = Duration::from_secs(15);

@@ -17,7 +17,7 @@ impl State {
         if let Some(lane) = self.lanes.get_mut(&work.pipeline) {
             lane.memory.learn(work.bytes, peak_memory);
         }
-        self.works.step(&id, Step::Publishing);
+        self.works.step(&id, Step::Publishing, now.monotonic);
         let until = self.gathering.add(id, now.monotonic);
         self.timers.insert((until, Timer::Publish));
     }
@@ -69,7 +69,7 @@ impl State {
             let tell = Tell::Retried { id: id.clone(), reason: *reason, message: message.clone(), delay: *delay };
             out.push(Action::Tell(tell));
         }
-        self.works.step(&id, Step::Ending(disposition.clone()));
+        self.works.step(&id, Step::Ending(disposition.clone()), now.monotonic);
         out.push(Action::Conclude { id, disposition });
     }
 

@@ -55,6 +55,7 @@ impl State {
                 Some((_, Timer::Candidate(pipeline, name))) => names.entry(pipeline).or_default().push(name),
                 Some((_, Timer::Scan(pipeline))) => self.scan(pipeline, now, out),
                 Some((_, Timer::Work(id))) => self.works.wake(&id, now.monotonic),
+                Some((_, Timer::Silence(id))) => self.listen(id, now),
                 Some((_, Timer::Disk | Timer::Publish)) | None => {}
             }
         }

@@ -3,29 +3,31 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Lane, Limits, Now, State};
+use super::silence::SILENCE;
+use super::{Lane, Now, State, Timer};
 use crate::engine::Action;
 
 impl State {
     /// Starts as much as the limits allow.
     pub(super) fn start(&mut self, now: Now, out: &mut Vec<Action>) {
-        let Limits { workers, ahead, .. } = self.limits;
+        let workers = self.limits.workers;
         self.waits.memory = false;
-        while self.works.working() < workers && self.works.in_flight() < workers + ahead {
+        while self.works.working() < workers && self.has_places() {
             let may = |pipeline: &Arc<str>, lane: &Lane| {
-                self.works.startable(pipeline) > 0 && lane.disk.allows(now.monotonic)
+                self.works.startable(pipeline) > 0 && lane.disk.allows(now.monotonic) && !self.is_crowded(pipeline)
             };
             let Some(pipeline) = next_turn(&self.lanes, self.start_turn.as_ref(), may) else { break };
             let memory = self.memory_for_next(&pipeline);
-            if self.limits.memory.is_some_and(|budget| self.works.reserved() + memory > budget)
-                && self.works.working() > 0
-            {
+            let reserved = self.works.reserved();
+            // What a silent file holds counts: it may be at work all the same.
+            if self.limits.memory.is_some_and(|budget| reserved + memory > budget) && reserved > 0 {
                 // Whose turn it is waits, and nobody overtakes it: small files would for ever.
                 self.waits.memory = true;
                 break;
             }
             self.start_turn = Some(Arc::clone(&pipeline));
-            let Some((id, ending)) = self.works.start(&pipeline, now.wall, memory) else { break };
+            let Some((id, ending)) = self.works.start(&pipeline, now.wall, now.monotonic, memory) else { break };
+            self.timers.insert((now.monotonic + SILENCE, Timer::Silence(id.clone())));
             if let Some(lane) = self.lanes.get_mut(&pipeline) {
                 lane.disk.begin();
             }

@@ -10,7 +10,7 @@ use polars::prelude::{AnyValue, ParquetReader, SerReader as _};
 use super::Verdict;
 use crate::feed::{Content, Input, Kind};
 use crate::inventory::{Found, Inventory, Published, hash};
-use crate::site::walk;
+use crate::site::{OnSuccess, Site, walk};
 
 /// Contents by their hash.
 type Contents = BTreeMap<String, Arc<Content>>;
@@ -24,8 +24,9 @@ const fn is_published(kind: Kind) -> bool {
     matches!(kind, Kind::Good | Kind::Dirty)
 }
 
-/// Every input lies in one place, with its own bytes, and nothing else does.
-pub(super) fn places(dropped: &[Input], inventory: &Inventory, verdict: &mut Verdict) {
+/// Every input lies in one place, with its own bytes, and nothing else does. Where originals are deleted, one input of each
+/// published content may be gone.
+pub(super) fn places(site: &Site, dropped: &[Input], inventory: &Inventory, verdict: &mut Verdict) {
     let mut balance: BTreeMap<(String, String), i64> = BTreeMap::new();
     for input in dropped {
         *balance.entry((input.name.clone(), input.content.hash.clone())).or_default() -= 1;
@@ -33,16 +34,21 @@ pub(super) fn places(dropped: &[Input], inventory: &Inventory, verdict: &mut Ver
     for found in inventory.originals() {
         *balance.entry((found.name.clone(), found.hash.clone())).or_default() += 1;
     }
+    let mut deletable: BTreeSet<&str> = match site.on_success {
+        OnSuccess::Delete => inventory.published.iter().map(Published::input).collect(),
+        OnSuccess::Archive | OnSuccess::Keep => BTreeSet::new(),
+    };
     for ((name, hash), balance) in balance {
         match balance {
             0 => {}
+            -1 if deletable.remove(hash.as_str()) => {}
             ..0 => verdict.lost.push(format!("{name} ({hash}) is nowhere")),
             _ => verdict.doubled.push(format!("{name} ({hash}) lies somewhere {balance} times too often")),
         }
     }
 }
 
-/// Every content that is put away is published, and none twice.
+/// Every content that is put away is published, and none twice. Between two renames that of a replay is out of sight.
 pub(super) fn once(inventory: &Inventory, contents: &Contents, verdict: &mut Verdict) {
     let mut published: BTreeMap<&str, Vec<&Published>> = BTreeMap::new();
     for one in &inventory.published {
@@ -56,7 +62,7 @@ pub(super) fn once(inventory: &Inventory, contents: &Contents, verdict: &mut Ver
     }
     for found in &inventory.archive {
         let wanted = contents.get(&found.hash).is_some_and(|content| is_published(content.kind));
-        if wanted && !published.contains_key(found.hash.as_str()) {
+        if wanted && !published.contains_key(found.hash.as_str()) && !inventory.retired.contains(&found.hash) {
             verdict.lost.push(format!("{} is archived and not published", found.path.display()));
         }
     }
@@ -73,13 +79,15 @@ pub(super) fn published(inventory: &Inventory, contents: &Contents, read: usize,
 }
 
 /// Everything is finished: every original is where its kind belongs, and nothing else lies about.
-pub(super) fn ends(inventory: &Inventory, contents: &Contents, verdict: &mut Verdict) {
-    let unfinished = inventory.inbox.iter().chain(&inventory.claimed);
+pub(super) fn ends(site: &Site, inventory: &Inventory, contents: &Contents, verdict: &mut Verdict) {
+    let keeps = site.on_success == OnSuccess::Keep;
+    let unfinished = inventory.inbox.iter().filter(|_| !keeps).chain(&inventory.claimed);
     verdict.stuck.extend(unfinished.map(|found| format!("{} is not finished", found.path.display())));
     verdict.stuck.extend(inventory.litter.iter().map(|path| format!("{} is left over", path.display())));
     let refused = |found: &&Found| contents.get(&found.hash).is_some_and(|content| content.kind == Kind::Broken);
-    for found in inventory.archive.iter().filter(refused) {
-        verdict.contradicted.push(format!("{} is archived and should be refused", found.path.display()));
+    let kept = inventory.inbox.iter().filter(|_| keeps);
+    for found in inventory.archive.iter().chain(kept.clone()).filter(refused) {
+        verdict.contradicted.push(format!("{} is put away and should be refused", found.path.display()));
     }
     for found in inventory.quarantine.iter().filter(|found| !refused(found)) {
         verdict.stuck.push(format!("{} is in quarantine and sound", found.path.display()));
@@ -93,8 +101,20 @@ pub(super) fn ends(inventory: &Inventory, contents: &Contents, verdict: &mut Ver
         }
     }
     for one in &inventory.published {
-        if !inventory.archive.iter().any(|found| found.id == one.id && found.hash == one.input()) {
-            verdict.contradicted.push(format!("{} has no original of its id in the archive", one.path.display()));
+        let archived = inventory.archive.iter().any(|found| found.id == one.id && found.hash == one.input());
+        let (sound, where_to) = match site.on_success {
+            OnSuccess::Archive => (archived, "is not in the archive under its id"),
+            OnSuccess::Keep => (kept.clone().any(|found| found.hash == one.input()), "is not in the inbox"),
+            OnSuccess::Delete => (!archived, "is not deleted"),
+        };
+        if !sound {
+            verdict.contradicted.push(format!("the original of {} {where_to}", one.path.display()));
+        }
+    }
+    for found in kept {
+        let wanted = contents.get(&found.hash).is_some_and(|content| is_published(content.kind));
+        if wanted && !inventory.published.iter().any(|one| one.input() == found.hash) {
+            verdict.lost.push(format!("{} is done with and not published", found.path.display()));
         }
     }
 }
