@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 /// The test whose system calls are looked at: one file, from drop to done, on the real disk.
-const SUBJECT: &str = "publish::tests::a_sound_file_is_published_once_and_archived";
+const SUBJECT: &str = "publish::tests::once::a_sound_file_is_published_once_and_archived";
 
 /// Runs the subject under strace; `None`, loudly, where that is not possible.
 fn syscalls() -> Option<String> {
