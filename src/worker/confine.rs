@@ -11,6 +11,9 @@ use landlock::{
 
 use crate::config::Pipeline;
 
+/// How much a worker gives way: it has a third of the weight of what is not nice.
+const NICE: i32 = 5;
+
 /// The rules this program was written for; an older kernel enforces as many of them as it knows.
 const RULES: ABI = ABI::V5;
 
@@ -22,6 +25,13 @@ const SYSTEM: [&str; 2] = ["/proc", "/sys"];
 #[expect(clippy::disallowed_methods, reason = "a switch of the kernel, not a file")]
 pub(super) fn be_the_first_to_go() {
     std::fs::write("/proc/self/oom_score_adj", "500").ok();
+}
+
+/// Lets the daemon go first where both want a core: it answers scrapes and syncs what is finished, which takes little. For this
+/// thread and all that it starts.
+pub(super) fn give_way() {
+    // A courtesy: jobs run without it as well.
+    drop(rustix::process::nice(NICE));
 }
 
 /// Gives up every right to files and the network that no job needs. Threads started from now on have no more either; those

@@ -27,6 +27,7 @@ type Pipelines = BTreeMap<String, Arc<Pipeline>>;
 /// answer.
 pub fn serve() -> io::Result<()> {
     confine::be_the_first_to_go();
+    confine::give_way();
     let (requests, running) = (channel(), Arc::new(Mutex::new(CancellationToken::new())));
     listen(requests.0, Arc::clone(&running))?;
     let mut out = io::stdout();
