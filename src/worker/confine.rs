@@ -31,7 +31,7 @@ pub(super) fn be_the_first_to_go() {
 /// thread and all that it starts.
 pub(super) fn give_way() {
     // A courtesy: jobs run without it as well.
-    drop(rustix::process::nice(NICE));
+    rustix::process::nice(NICE).ok();
 }
 
 /// Gives up every right to files and the network that no job needs. Threads started from now on have no more either; those
