@@ -102,7 +102,7 @@ fn strike(site: &Site, daemon: &Daemon, signal: Signal, death: usize) {
 
 fn holds_poison(worker: Pid) -> bool {
     let open = fs::read_dir(format!("/proc/{}/fd", worker.as_raw_pid())).into_iter().flatten().flatten();
-    open.filter_map(|fd| fs::read_link(fd.path()).ok()).any(|path| path.ends_with(POISON))
+    open.filter_map(|fd| fs::read_link(fd.path()).ok()).any(|path| path.to_string_lossy().ends_with(POISON))
 }
 
 /// Drops other files until `enough`, and waits for each in the archive.
