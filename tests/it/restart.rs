@@ -1,6 +1,7 @@
 //! What alerts look at is right from the first scrape after a kill, whatever stage the file in progress had reached.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::process::Command;
 
 use rustix::process::Signal;
@@ -18,16 +19,20 @@ accept.max_reject_ratio = 0.0
 objectives = { freshness = \"2h\", latency = \"5m\" }
 ";
 
-/// Where the daemon dies: at which of its renames, and whether that one still happens.
-const STAGES: [(&str, Option<(u32, bool)>); 7] = [
-    ("announced", Some((1, false))),
-    ("claimed", Some((1, true))),
+/// Where the daemon dies: at the first rename that touches which folder, and whether that one still happens.
+const STAGES: [(&str, Option<(&str, bool)>); 7] = [
+    ("announced", Some((INBOX, false))),
+    ("claimed", Some((INBOX, true))),
     ("processing", None),
-    ("staged", Some((2, false))),
-    ("visible", Some((2, true))),
-    ("published", Some((3, false))),
-    ("archived", Some((3, true))),
+    ("staged", Some((STAGING, false))),
+    ("visible", Some((STAGING, true))),
+    ("published", Some((ARCHIVE, false))),
+    ("archived", Some((ARCHIVE, true))),
 ];
+const INBOX: &str = "data/in/p";
+const STAGING: &str = "data/out/p/.forebay/staging";
+/// The folders of days are in it.
+const ARCHIVE: &str = "data/archive/p";
 
 /// A project with a success and a file in quarantine behind it.
 fn project() -> Project {
@@ -41,13 +46,17 @@ fn project() -> Project {
 }
 
 /// Runs the daemon until it dies with a file at this stage.
-fn die(project: &Project, at: Option<(u32, bool)>) {
+fn die(project: &Project, at: Option<(&str, bool)>) {
     let run = ["run", "--log-format", "json"];
     let mut command = Command::new("strace");
-    if let Some((rename, happens)) = at {
+    if let Some((folder, happens)) = at {
         let error = if happens { "" } else { ":error=EIO" };
-        let inject = format!("inject=renameat2{error}:signal=KILL:when={rename}");
+        let inject = format!("inject=renameat2{error}:signal=KILL:when=1");
         command.args(["-f", "-qq", "-b", "execve", "-o", "/dev/null", "-e", "trace=renameat2", "-e", &inject]);
+        // Not by number: strace counts the calls of each thread.
+        for folder in [folder.into()].into_iter().chain(days(project, folder)) {
+            command.arg("-P").arg(project.path(&folder));
+        }
         command.arg(env!("CARGO_BIN_EXE_forebay")).args(run).current_dir(project.path(""));
     } else {
         command = project.cli().args(run).into_command();
@@ -66,6 +75,15 @@ fn die(project: &Project, at: Option<(u32, bool)>) {
     }
     let status = daemon.wait_exit();
     assert_eq!(status.code(), None, "killed: {status}\n{}", daemon.log());
+}
+
+/// Returns the folders in a folder.
+fn days(project: &Project, folder: &str) -> Vec<String> {
+    let found = fs::read_dir(project.path(folder)).unwrap().map(|entry| entry.unwrap().file_name());
+    found
+        .map(|name| format!("{folder}/{}", name.to_str().unwrap()))
+        .filter(|path| project.path(path).is_dir())
+        .collect()
 }
 
 /// Returns what the ledger says of every file, by name.
@@ -126,7 +144,7 @@ fn the_first_scrape_after_a_kill_is_right_at_every_stage() {
         let before = ledger(&project);
         let state = before.get("next.csv").map(|file| file["state"].as_str().unwrap().to_owned());
         // What waits in the inbox waits for longer than the first scrape takes.
-        project.configure(&std::fs::read_to_string(project.path("forebay.toml")).unwrap().replace("50ms", "4s"));
+        project.configure(&fs::read_to_string(project.path("forebay.toml")).unwrap().replace("50ms", "4s"));
         project.drop_file("p", "waits.csv", "id\n4\n");
         let daemon = Daemon::spawn(&project, &[]);
         let first = daemon.scrape();
