@@ -2,7 +2,7 @@
 //!
 //! Each operation is right by itself: what it made is on the disk when it returns, with the directory entries that lead to
 //! it; those who change one directory at the same time share its sync (`together`). Nothing here decides what happens to a
-//! file; nothing else in this crate renames, writes or deletes one.
+//! file. What a job writes into its staging directory is written by [`crate::pipeline`], and made durable here.
 //!
 //! A failed sync is never tried again on the same file: the kernel marks the pages clean. The caller drops the file and
 //! writes it anew.
