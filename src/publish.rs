@@ -272,6 +272,7 @@ impl Publisher {
         if row.state != FileState::Claimed {
             return self.finished(pipeline, row);
         }
+        self.sync_rejects(&job.staging)?;
         let resting = names::quarantined(pipeline, &row);
         let explanation = explain::text(&row, refusal, self.clock.now());
         let row = self.ledger.decide_quarantine(

@@ -14,6 +14,8 @@ pub(crate) enum Kind {
     Empty,
     /// The header does not fit: quarantined.
     Broken,
+    /// Too many rows are rejected: quarantined, with those rows beside it.
+    Refused,
 }
 
 /// The bytes of an input and what they hold. Two inputs may share one.
@@ -35,6 +37,9 @@ pub(crate) struct Input {
     pub(crate) name: String,
     pub(crate) content: Arc<Content>,
 }
+
+/// Rows a refused file has at least: nine in ten of them are more rejects than any pipeline lets pass without asking.
+const REFUSED: usize = 20;
 
 /// Rows a content may have, so that no two contents share an id.
 const MOST: i64 = 100_000;
@@ -72,6 +77,7 @@ impl Content {
         let ids = first..first + i64::try_from(rows).unwrap();
         for (at, id) in ids.enumerate() {
             let amount = match at % 10 {
+                0..9 if kind == Kind::Refused => "much",
                 3 if kind == Kind::Dirty => "much",
                 5 if kind == Kind::Dirty => "-1.5",
                 7 if kind == Kind::Dirty => "0.5",
@@ -86,7 +92,7 @@ impl Content {
         }
         let read = u64::try_from(rows).unwrap();
         match kind {
-            Kind::Good | Kind::Dirty => {
+            Kind::Good | Kind::Dirty | Kind::Refused => {
                 let rows = [read, u64::try_from(written.len()).unwrap(), rejected, dropped];
                 Self::of(kind, text.into_bytes(), rows, written)
             }
@@ -125,6 +131,7 @@ impl Feed {
             input("again.csv", good),
             input("empty.csv", Content::new(Kind::Empty, 3, 0)),
             input("broken.csv", Content::new(Kind::Broken, 4, 0)),
+            input("refused.csv", Content::new(Kind::Refused, 5, REFUSED)),
         ]
     }
 
@@ -136,7 +143,8 @@ impl Feed {
             0..8 => Content::new(Kind::Good, self.serial, rows),
             8..11 => Content::new(Kind::Dirty, self.serial, rows),
             11 => Content::new(Kind::Empty, self.serial, 0),
-            12 | 13 => Content::new(Kind::Broken, self.serial, 0),
+            12 => Content::new(Kind::Broken, self.serial, 0),
+            13 => Content::new(Kind::Refused, self.serial, rows + REFUSED),
             _ => self.last.clone().unwrap_or_else(|| Content::new(Kind::Good, self.serial, rows)),
         };
         if content.kind == Kind::Good {
