@@ -129,8 +129,11 @@ impl Publisher {
     /// Begins an attempt: counted durably, then an empty staging directory that only this attempt ever has.
     ///
     /// A file whose outcome is settled already (an error or a crash came after) is not processed again; what is left of its
-    /// steps is done, and it comes back finished.
+    /// steps is done, and it comes back finished. Nothing is begun while its output is gone.
     pub fn begin(&self, pipeline: &Pipeline, arrival: &Arrival) -> Result<Begun, PublishError> {
+        if self.output_is_gone(pipeline)? && self.ledger.get(&arrival.id)?.state == FileState::Claimed {
+            return Err(PublishError::OutputGone(visible::not_mounted(&pipeline.output)));
+        }
         let trace_id = trace_id();
         let mut row = self.ledger.start(&arrival.id, &trace_id)?;
         if row.state != FileState::Claimed {
@@ -272,6 +275,7 @@ impl Publisher {
         if row.state != FileState::Claimed {
             return self.finished(pipeline, row);
         }
+        self.sync_rejects(&job.staging)?;
         let resting = names::quarantined(pipeline, &row);
         let explanation = explain::text(&row, refusal, self.clock.now());
         let row = self.ledger.decide_quarantine(

@@ -43,6 +43,10 @@ pub trait Storage: Send + Sync {
     /// Writes `bytes` as the file `path`, all or nothing: a dot-name beside it, synced, renamed over, directory synced.
     fn write_file(&self, path: &Path, bytes: &[u8]) -> Result<(), StorageError>;
 
+    /// Writes the bytes of the file `from` as the file `to`, as [`Self::write_file`] does: for where no rename leads, to
+    /// another filesystem.
+    fn copy_file(&self, from: &Path, to: &Path) -> Result<(), StorageError>;
+
     /// Syncs a file somebody else wrote.
     fn sync_file(&self, path: &Path) -> Result<(), StorageError>;
 
@@ -237,7 +241,7 @@ impl StorageError {
 /// Returns what to do, where we know it.
 fn hint(err: &StorageError) -> &'static str {
     if err.is_exdev() {
-        " (input, output, archive and quarantine must be on one filesystem)"
+        " (archive and quarantine must be on the filesystem of the input)"
     } else if err.is_forbidden() {
         " (check the owner and the permissions of its folder)"
     } else {
@@ -265,7 +269,7 @@ mod tests {
     fn errors_say_what_where_and_what_to_do() {
         let text = error(Errno::XDEV).to_string();
         assert!(text.starts_with("cannot move /in/a\\nb.csv: "), "{text}");
-        assert!(text.ends_with("must be on one filesystem)"), "{text}");
+        assert!(text.ends_with("(archive and quarantine must be on the filesystem of the input)"), "{text}");
         assert!(error(Errno::ACCESS).to_string().ends_with("permissions of its folder)"));
     }
 

@@ -16,7 +16,7 @@ use crate::config::{Config, OnSuccess, Pipeline};
 use crate::engine::{Claimed, Event, Limits, RetryPolicy, Rules, State, Tally};
 use crate::job::display_name;
 use crate::ledger::{Ledger, LedgerError, PipelineTimes};
-use crate::publish::{Publisher, Recovered};
+use crate::publish::{PublishError, Publisher, Recovered};
 use crate::storage::{Disk, Storage, StorageError};
 use crate::telemetry::event::Loaded;
 use crate::telemetry::{PipelineInfo, Telemetry, process};
@@ -74,6 +74,7 @@ pub(super) fn prepare(
     let ledger = Arc::new(open_ledger(&config, &telemetry, &clock)?);
     view.open(&config)?;
     let publisher = Publisher::new(Arc::clone(&storage), Arc::clone(&ledger), Arc::clone(&clock));
+    make_outputs(&publisher, &config, &telemetry).map_err(DaemonError::Recovery)?;
     let recovered = publisher.recover(&config.pipelines).map_err(DaemonError::Recovery)?;
     tell_restored(&telemetry, &restored(&ledger, &config.pipelines)?);
     let mut state = State::new(rules(&config), limits(&config, options.retry), fastrand::u64(..));
@@ -104,12 +105,25 @@ pub(super) fn prepare(
     Ok((shared, state))
 }
 
-/// Makes every folder the pipelines need.
+/// Makes every folder the pipelines need but their outputs.
 pub(super) fn make_folders(storage: &dyn Storage, config: &Config) -> Result<(), StorageError> {
     for pipeline in &config.pipelines {
-        let staging = pipeline.staging_root();
-        for dir in [&pipeline.input, &pipeline.output, &staging, &pipeline.archive, &pipeline.quarantine] {
+        for dir in [&pipeline.input, &pipeline.archive, &pipeline.quarantine] {
             storage.make_dirs(dir)?;
+        }
+    }
+    Ok(())
+}
+
+/// Makes their outputs. One that is gone is told and left alone: its files wait for it, and the other pipelines go on.
+pub(super) fn make_outputs(publisher: &Publisher, config: &Config, telemetry: &Telemetry) -> Result<(), PublishError> {
+    for pipeline in &config.pipelines {
+        match publisher.make_output(pipeline) {
+            Err(PublishError::OutputGone(gone)) => {
+                let message = format!("{}: {gone}", pipeline.name);
+                telemetry.emit(Told::Error { component: "publish", kind: "recover", message: &message });
+            }
+            made => made?,
         }
     }
     Ok(())

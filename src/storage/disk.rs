@@ -43,6 +43,29 @@ impl Disk {
         self.sync_dir(parent(dir))
     }
 
+    /// Makes a file of what `write` puts into it, all or nothing.
+    fn fill(&self, path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> Result<(), StorageError> {
+        let failed = |err: io::Error| StorageError::new(Operation::Write, path, err);
+        let beside = beside(path);
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .custom_flags(nofollow())
+            .open(&beside)
+            .map_err(failed)?;
+        let written = write(&mut file).and_then(|()| file.sync_all());
+        if let Err(err) = written {
+            // What is left of it only takes room; the error that matters is the first.
+            drop(self.remove_file(&beside));
+            return Err(failed(err));
+        }
+        let dir = open_dir(parent(path))?;
+        let (from, to) = (file_name(&beside)?, file_name(path)?);
+        rustix::fs::renameat(&dir, from, &dir, to).map_err(|errno| failed(errno.into()))?;
+        self.sync_held(&dir, parent(path))
+    }
+
     /// Syncs a directory that is held open, with whoever wants the same.
     fn sync_held(&self, dir: &File, path: &Path) -> Result<(), StorageError> {
         let failed = |errno| StorageError::new(Operation::Sync, path, errno);
@@ -71,25 +94,16 @@ impl Storage for Disk {
     }
 
     fn write_file(&self, path: &Path, bytes: &[u8]) -> Result<(), StorageError> {
-        let failed = |err: io::Error| StorageError::new(Operation::Write, path, err);
-        let beside = beside(path);
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
+        self.fill(path, |file| file.write_all(bytes))
+    }
+
+    fn copy_file(&self, from: &Path, to: &Path) -> Result<(), StorageError> {
+        let mut source = OpenOptions::new()
+            .read(true)
             .custom_flags(nofollow())
-            .open(&beside)
-            .map_err(failed)?;
-        let written = file.write_all(bytes).and_then(|()| file.sync_all());
-        if let Err(err) = written {
-            // What is left of it only takes room; the error that matters is the first.
-            drop(self.remove_file(&beside));
-            return Err(failed(err));
-        }
-        let dir = open_dir(parent(path))?;
-        let (from, to) = (file_name(&beside)?, file_name(path)?);
-        rustix::fs::renameat(&dir, from, &dir, to).map_err(|errno| failed(errno.into()))?;
-        self.sync_held(&dir, parent(path))
+            .open(from)
+            .map_err(|err| StorageError::new(Operation::Read, from, err))?;
+        self.fill(to, |file| io::copy(&mut source, file).map(drop))
     }
 
     fn sync_file(&self, path: &Path) -> Result<(), StorageError> {
@@ -279,6 +293,22 @@ mod tests {
         write(&name, "two");
         assert_eq!(fs::read(&name).unwrap(), b"two");
         assert_eq!(Disk::new().list(dir.path()).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_copy_goes_to_another_filesystem_where_a_rename_does_not() {
+        let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir_in("/dev/shm").unwrap());
+        let (from, to) = (here.path().join("a"), there.path().join("b"));
+        write(&from, "rows");
+        let refused = Disk::new().rename_noreplace(&from, &to).unwrap_err();
+        assert!(refused.is_exdev(), "{refused}: this needs /dev/shm on a filesystem of its own");
+        Disk::new().copy_file(&from, &to).unwrap();
+        // Said again by whoever died before he could tell.
+        Disk::new().copy_file(&from, &to).unwrap();
+        assert_eq!((fs::read(&to).unwrap(), fs::read(&from).unwrap()), (b"rows".to_vec(), b"rows".to_vec()));
+        assert_eq!(Disk::new().list(there.path()).unwrap(), ["b"]);
+        assert!(Disk::new().copy_file(&here.path().join("none"), &to).unwrap_err().is_missing());
+        assert_eq!(fs::read(&to).unwrap(), b"rows");
     }
 
     #[test]

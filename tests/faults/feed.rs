@@ -14,6 +14,8 @@ pub(crate) enum Kind {
     Empty,
     /// The header does not fit: quarantined.
     Broken,
+    /// Too many rows are rejected: quarantined, with those rows beside it.
+    Refused,
 }
 
 /// The bytes of an input and what they hold. Two inputs may share one.
@@ -59,6 +61,9 @@ pub(crate) struct Input {
     pub(crate) content: Arc<Content>,
 }
 
+/// Rows a refused file has at least: nine in ten of them are more rejects than any pipeline lets pass without asking.
+const REFUSED: usize = 20;
+
 /// Rows a content may have, so that no two contents share an id.
 const MOST: i64 = 100_000;
 
@@ -95,6 +100,7 @@ impl Content {
         for (id, record) in (first..).zip(1..=u64::try_from(rows).unwrap()) {
             let at = record - 1;
             let amount = match at % 10 {
+                0..9 if kind == Kind::Refused => "much",
                 3 if kind == Kind::Dirty => "much",
                 5 if kind == Kind::Dirty => "-1.5",
                 7 if kind == Kind::Dirty => "0.5",
@@ -113,7 +119,9 @@ impl Content {
         }
         let [read, out, bad] = [rows, written.len(), rejected.len()].map(|count| u64::try_from(count).unwrap());
         match kind {
-            Kind::Good | Kind::Dirty => Self::of(kind, text.into_bytes(), [read, out, bad, dropped], written, rejected),
+            Kind::Good | Kind::Dirty | Kind::Refused => {
+                Self::of(kind, text.into_bytes(), [read, out, bad, dropped], written, rejected)
+            }
             Kind::Empty => Self::of(kind, Vec::new(), [0; 4], Vec::new(), Vec::new()),
             Kind::Broken => {
                 Self::of(kind, format!("another;feed\n{serial};1\n").into_bytes(), [0; 4], Vec::new(), Vec::new())
@@ -151,6 +159,7 @@ impl Feed {
             input("again.csv", good),
             input("empty.csv", Content::new(Kind::Empty, 3, 0)),
             input("broken.csv", Content::new(Kind::Broken, 4, 0)),
+            input("refused.csv", Content::new(Kind::Refused, 5, REFUSED)),
         ]
     }
 
@@ -162,7 +171,8 @@ impl Feed {
             0..8 => Content::new(Kind::Good, self.serial, rows),
             8..11 => Content::new(Kind::Dirty, self.serial, rows),
             11 => Content::new(Kind::Empty, self.serial, 0),
-            12 | 13 => Content::new(Kind::Broken, self.serial, 0),
+            12 => Content::new(Kind::Broken, self.serial, 0),
+            13 => Content::new(Kind::Refused, self.serial, rows + REFUSED),
             _ => self.last.clone().unwrap_or_else(|| Content::new(Kind::Good, self.serial, rows)),
         };
         if content.kind == Kind::Good {

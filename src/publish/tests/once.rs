@@ -65,8 +65,10 @@ fn the_ledger_knows_before_the_disk_and_every_output_is_synced_before_it_is_seen
     assert_eq!(
         steps_of(OnSuccess::Archive, "bad\n")[5..],
         [
+            "claimed: sync_file out/trips/.forebay/staging/ID-1/rejects.parquet",
+            "claimed: sync_dir out/trips/.forebay/staging/ID-1",
+            "claimed: sync_dir out/trips/.forebay/staging",
             "quarantining: make_dirs quarantine/trips",
-            "quarantining: sync_file out/trips/.forebay/staging/ID-1/rejects.parquet",
             "quarantining: rename_noreplace quarantine/trips/ID-x.csv.rejects.parquet",
             "quarantining: write_file quarantine/trips/ID-x.csv.error.json",
             "quarantining: make_dirs quarantine/trips",

@@ -24,6 +24,10 @@ const fn is_published(kind: Kind) -> bool {
     matches!(kind, Kind::Good | Kind::Dirty)
 }
 
+const fn is_refused(kind: Kind) -> bool {
+    matches!(kind, Kind::Broken | Kind::Refused)
+}
+
 /// Every input lies in one place, with its own bytes, and nothing else does. Where originals are deleted, one input of each
 /// published content may be gone.
 pub(super) fn places(site: &Site, dropped: &[Input], inventory: &Inventory, verdict: &mut Verdict) {
@@ -84,7 +88,7 @@ pub(super) fn ends(site: &Site, inventory: &Inventory, contents: &Contents, verd
     let unfinished = inventory.inbox.iter().filter(|_| !keeps).chain(&inventory.claimed);
     verdict.stuck.extend(unfinished.map(|found| format!("{} is not finished", found.path.display())));
     verdict.stuck.extend(inventory.litter.iter().map(|path| format!("{} is left over", path.display())));
-    let refused = |found: &&Found| contents.get(&found.hash).is_some_and(|content| content.kind == Kind::Broken);
+    let refused = |found: &&Found| contents.get(&found.hash).is_some_and(|content| is_refused(content.kind));
     let kept = inventory.inbox.iter().filter(|_| keeps);
     for found in inventory.archive.iter().chain(kept.clone()).filter(refused) {
         verdict.contradicted.push(format!("{} is put away and should be refused", found.path.display()));
@@ -98,6 +102,12 @@ pub(super) fn ends(site: &Site, inventory: &Inventory, contents: &Contents, verd
             fs::read(&explanation).is_ok_and(|text| serde_json::from_slice::<serde_json::Value>(&text).is_ok());
         if !readable {
             verdict.contradicted.push(format!("{explanation} is missing or no JSON"));
+        }
+        let rejected = contents.get(&found.hash).map_or(0, |content| content.rows[2]);
+        let rejects = format!("{}.rejects.parquet", found.path.display());
+        let kept = File::open(&rejects).map_or(0, |file| ParquetReader::new(file).num_rows().unwrap_or_default());
+        if kept as u64 != rejected {
+            verdict.lost.push(format!("{rejects} holds {kept} of {rejected} rejected rows"));
         }
     }
     for one in &inventory.published {
