@@ -34,6 +34,9 @@ pub enum DaemonError {
     /// The ledger cannot be used.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+    /// Another daemon works in a folder of ours.
+    #[error("{0}")]
+    Shared(String),
     /// What an earlier run began cannot be finished.
     #[error("recovery: {0}")]
     Recovery(PublishError),
@@ -60,6 +63,7 @@ impl DaemonError {
             | Self::Listen { .. }
             | Self::Storage(_)
             | Self::Ledger(_)
+            | Self::Shared(_)
             | Self::Recovery(_)
             | Self::Workers(_)
             | Self::Task { .. } => 70,

@@ -99,9 +99,10 @@ impl Shared {
             taken = self.clock.monotonic();
             scanned = scan();
         }
-        match scanned {
+        let ours = || self.locks.lock(&*self.storage, lane).map_err(|why| why.to_string());
+        match scanned.map_err(|error| error.to_string()).and_then(|listing| ours().map(|()| listing)) {
             Ok(listing) => Event::Scanned { pipeline, taken, seen: listing.seen },
-            Err(error) => Event::ScanFailed { pipeline, taken, message: error.to_string() },
+            Err(error) => Event::ScanFailed { pipeline, taken, message: error },
         }
     }
 

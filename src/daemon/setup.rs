@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use super::locks::Locks;
 use super::look::Watch;
 use super::{DaemonError, DaemonOptions, Events, Generation, Held, Lane, LedgerView, Plans, Shared, Told};
 use crate::admit::Arrival;
@@ -74,15 +75,17 @@ pub(super) fn prepare(
     let ledger = Arc::new(open_ledger(&config, &telemetry, &clock)?);
     view.open(&config)?;
     let publisher = Publisher::new(Arc::clone(&storage), Arc::clone(&ledger), Arc::clone(&clock));
-    let recovered = publisher.recover(&config.pipelines).map_err(DaemonError::Recovery)?;
-    tell_restored(&telemetry, &restored(&ledger, &config.pipelines)?);
-    let mut state = State::new(rules(&config), limits(&config, options.retry), fastrand::u64(..));
-    let watcher = Mutex::new(Watch::new(&config, &telemetry, events.clone()));
     let first = Arc::new(Generation::of(config));
+    let (config, locks) = (&first.config, Locks::default());
+    let recovered = publisher.recover(&locks.sound(&*storage, &first, &telemetry)?).map_err(DaemonError::Recovery)?;
+    tell_restored(&telemetry, &restored(&ledger, &config.pipelines)?);
+    let mut state = State::new(rules(config), limits(config, options.retry), fastrand::u64(..));
+    let watcher = Mutex::new(Watch::new(config, &telemetry, events.clone()));
     let shared = Shared {
         files: Mutex::default(),
         staged: Mutex::default(),
         watcher,
+        locks,
         events,
         cancel: CancellationToken::new(),
         known,

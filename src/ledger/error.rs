@@ -6,7 +6,7 @@ use rusqlite::ErrorCode;
 
 use crate::job::FileId;
 use crate::ledger::FileState;
-use crate::storage::StorageError;
+use crate::storage::{StorageError, holder};
 
 /// The ledger refused or failed.
 #[derive(Debug, thiserror::Error)]
@@ -145,8 +145,4 @@ impl From<rusqlite::Error> for LedgerError {
     fn from(cause: rusqlite::Error) -> Self {
         Self::Sql { op: "query", cause }
     }
-}
-
-fn holder(pid: Option<u32>) -> String {
-    pid.map_or_else(|| "its number is unknown".to_owned(), |pid| format!("pid {pid}"))
 }
