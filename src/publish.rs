@@ -38,6 +38,7 @@ mod rebuild;
 mod recover;
 mod release;
 mod replay;
+mod results;
 mod steps;
 mod visible;
 
@@ -50,6 +51,7 @@ pub use rebuild::{Gathered, gather};
 pub use recover::Recovered;
 pub use release::release;
 pub use replay::{CannotReplay, Followed, Replay, follow, original_to_replay, replay};
+pub use results::any_result;
 use steps::{Driven, Trust};
 
 /// Carries files through their durable steps. Blocking; may be shared by threads, each with a file of its own.

@@ -17,7 +17,7 @@ use crate::config::{Config, OnSuccess, Pipeline};
 use crate::engine::{Claimed, Event, Limits, RetryPolicy, Rules, State, Tally};
 use crate::job::display_name;
 use crate::ledger::{Ledger, LedgerError, PipelineTimes};
-use crate::publish::{Publisher, Recovered};
+use crate::publish::{Publisher, Recovered, any_result};
 use crate::storage::{Disk, Storage, StorageError};
 use crate::telemetry::event::Loaded;
 use crate::telemetry::{PipelineInfo, Telemetry, process};
@@ -70,6 +70,7 @@ pub(super) fn prepare(
     known: CancellationToken,
 ) -> Result<(Shared, State), DaemonError> {
     let storage: Arc<dyn Storage> = Arc::new(Disk::new());
+    refuse_lost_ledger(&*storage, &config)?;
     make_folders(&*storage, &config)?;
     crate::config::check_folders(&config).map_err(DaemonError::Folders)?;
     let ledger = Arc::new(open_ledger(&config, &telemetry, &clock)?);
@@ -105,6 +106,19 @@ pub(super) fn prepare(
     }
     shared.holdings();
     Ok((shared, state))
+}
+
+/// Refuses to begin with an empty ledger beside results: whatever is dropped again would be published again.
+fn refuse_lost_ledger(storage: &dyn Storage, config: &Config) -> Result<(), DaemonError> {
+    if !Ledger::would_be_new(&config.state)? {
+        return Ok(());
+    }
+    for pipeline in &config.pipelines {
+        if let Some(result) = any_result(storage, pipeline)? {
+            return Err(DaemonError::LedgerLost { state: config.state.clone(), result });
+        }
+    }
+    Ok(())
 }
 
 /// Makes every folder the pipelines need.

@@ -71,6 +71,15 @@ pub enum LedgerError {
         /// The state folder.
         dir: PathBuf,
     },
+    /// The database was removed or replaced under the process that holds it.
+    #[error(
+        "the ledger {} was removed or replaced while forebay ran: put it back or restore it from a backup, or make it anew with `forebay ledger rebuild`",
+        .path.display()
+    )]
+    Replaced {
+        /// The database.
+        path: PathBuf,
+    },
     /// The state folder cannot be made.
     #[error(transparent)]
     Storage(#[from] StorageError),
