@@ -9,6 +9,7 @@ mod error;
 mod fields;
 mod flight;
 mod generation;
+mod locks;
 mod look;
 mod manager;
 mod reload;
@@ -107,6 +108,8 @@ struct Shared {
     /// Attempts that wait to be published.
     staged: Mutex<HashMap<FileId, Staged>>,
     watcher: Mutex<look::Watch>,
+    /// The folders that are ours alone.
+    locks: locks::Locks,
     /// To the engine, for what no effect ends with.
     events: Events,
     /// How long counting the ledger took last, in nanoseconds.

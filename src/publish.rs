@@ -38,6 +38,7 @@ mod rebuild;
 mod recover;
 mod release;
 mod replay;
+mod results;
 mod steps;
 mod visible;
 
@@ -50,6 +51,7 @@ pub use rebuild::{Gathered, gather};
 pub use recover::Recovered;
 pub use release::release;
 pub use replay::{CannotReplay, Followed, Replay, follow, original_to_replay, replay};
+pub use results::any_result;
 use steps::{Driven, Trust};
 
 /// Carries files through their durable steps. Blocking; may be shared by threads, each with a file of its own.
@@ -161,12 +163,17 @@ impl Publisher {
     }
 
     /// Returns whether this content was published before, without processing it. Reads the file only if one of the same size
-    /// was. A content whose replay is asked for is to be processed.
-    pub fn known_content(&self, pipeline: &Pipeline, job: &Job) -> Result<Option<Known>, PublishError> {
+    /// was, and not to its end once `stop` says so. A content whose replay is asked for is to be processed.
+    pub fn known_content(
+        &self,
+        pipeline: &Pipeline,
+        job: &Job,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Option<Known>, PublishError> {
         if !self.ledger.size_seen(&job.pipeline, job.stamp.size)? {
             return Ok(None);
         }
-        let blake3 = gate::fingerprint_of(&job.input)?;
+        let blake3 = gate::fingerprint_of_input(job, stop)?;
         self.still_the_same(job)?;
         let Some(original) = self.ledger.published_as(&job.pipeline, &blake3)? else { return Ok(None) };
         let replayed = self.replay_is_asked(pipeline, &original)?;

@@ -16,13 +16,19 @@ use rustix::io::Errno;
 
 use crate::job::{FileStamp, display_name};
 
+mod beneath;
 mod disk;
 #[cfg(test)]
 pub(crate) mod failing;
+mod lock;
 mod making;
+mod regular;
 mod together;
 
+pub use beneath::refuse_links;
 pub use disk::Disk;
+pub use lock::{FolderLock, LockError, holder, place_of};
+pub use regular::{Opened, open_at, open_regular};
 pub use together::Company;
 
 /// The few operations on files and directories that the durable path is made of.
@@ -165,6 +171,8 @@ pub enum Operation {
     List,
     /// Opening or reading a file.
     Read,
+    /// Locking a folder.
+    Lock,
 }
 
 impl Operation {
@@ -180,6 +188,7 @@ impl Operation {
             Self::Stat => "look at",
             Self::List => "list",
             Self::Read => "read",
+            Self::Lock => "lock",
         }
     }
 }

@@ -54,6 +54,11 @@ impl Shared {
         first_seen: Timestamp,
     ) -> Result<ClaimResult, Fatal> {
         let pipeline = &lane.pipeline;
+        if !lane.locks.are_ours(pipeline) {
+            let message =
+                format!("{}: its folders are not all there and ours alone; its next scan tries again", lane.key);
+            return Ok(ClaimResult::Failed { disk_full: false, message });
+        }
         let found = Found { name: (**name).to_owned(), path: pipeline.input.join(&**name), stamp, first_seen };
         Ok(match self.publisher.claim(pipeline, &found) {
             Ok(Claim::Claimed(arrival)) => {
@@ -94,11 +99,14 @@ impl Shared {
         // Cheaper than processing it: only a content of a size seen before is read for this.
         let duplicate = self
             .publisher
-            .known_content(&pipeline, &job)
+            .known_content(&pipeline, &job, &|| self.cancel.is_cancelled())
             .and_then(|known| known.map(|known| self.publisher.archive_duplicate(&pipeline, &job, &known)).transpose());
         match duplicate {
             Ok(None) => {}
             Ok(Some(finished)) => return Ok(self.finished(&finished, None)),
+            Err(error) if self.cancel.is_cancelled() && !error.must_stop() => {
+                return Ok(Event::Failed { id, error: JobError::Cancelled });
+            }
             Err(error) => return self.broke(id, error),
         }
         let pulse = Pulse::default();

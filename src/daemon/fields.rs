@@ -52,6 +52,8 @@ impl Shared {
             self.telemetry.forget_pipeline(pipeline);
             tracing::info!(pipeline, "the removed pipeline has finished its files");
         }
+        drop(plans);
+        self.locks.release();
     }
 
     fn tell_retried(&self, id: &FileId, reason: RetryReason, message: &str, delay: std::time::Duration) {

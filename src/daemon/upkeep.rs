@@ -26,13 +26,14 @@ pub(super) async fn keep(shared: Arc<Shared>) -> Result<(), String> {
         ticks.tick().await;
         let shared = Arc::clone(&shared);
         let done = tokio::task::spawn_blocking(move || shared.round(round)).await;
-        done.map_err(|error| error.to_string())?;
+        done.map_err(|error| error.to_string())??;
     }
     Ok(())
 }
 
 impl Shared {
-    fn round(&self, round: u64) {
+    fn round(&self, round: u64) -> Result<(), String> {
+        self.publisher.ledger().still_there().map_err(|error| error.to_string())?;
         self.telemetry.run_upkeep();
         self.volumes();
         self.telemetry.emit(Told::WorkersResident { workers: &self.runner.resident() });
@@ -44,6 +45,7 @@ impl Shared {
             }
         }
         self.holdings();
+        Ok(())
     }
 
     /// Tells what the ledger holds now, if counting it is cheap; the next round does it in any case.

@@ -169,7 +169,7 @@ impl Rig {
     }
 
     fn work(&self, publisher: &Publisher, job: &Job) -> Result<Finished, PublishError> {
-        if let Some(known) = publisher.known_content(&self.pipeline, job)? {
+        if let Some(known) = publisher.known_content(&self.pipeline, job, &|| false)? {
             return publisher.archive_duplicate(&self.pipeline, job, &known);
         }
         let text = fs::read_to_string(&job.input).unwrap();

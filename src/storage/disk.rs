@@ -11,6 +11,7 @@ use std::sync::PoisonError;
 use rustix::fs::{AtFlags, OFlags, RenameFlags};
 use rustix::io::Errno;
 
+use super::beneath::open_dir;
 use super::making::{Making, missing};
 use super::together::{Company, Together};
 use super::{Entry, Operation, Storage, StorageError, entry_of};
@@ -218,15 +219,6 @@ fn rename_at(from_dir: &File, from: &OsStr, to_dir: &File, to: &OsStr) -> rustix
 
 fn same(before: Option<Entry>, after: Option<Entry>) -> bool {
     matches!((before, after), (Some(a), Some(b)) if a.stamp.dev == b.stamp.dev && a.stamp.ino == b.stamp.ino)
-}
-
-fn open_dir(dir: &Path) -> Result<File, StorageError> {
-    let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
-    OpenOptions::new()
-        .read(true)
-        .custom_flags(flags.bits().cast_signed())
-        .open(dir)
-        .map_err(|err| StorageError::new(Operation::Read, dir, err))
 }
 
 fn nofollow() -> i32 {

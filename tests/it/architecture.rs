@@ -19,7 +19,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("discover", &["clock", "config", "job", "planted"]),
     ("engine", &["discover", "job"]),
     ("csv", &["config", "job"]),
-    ("pipeline", &["clock", "config", "csv", "job", "sql", "telemetry"]),
+    ("pipeline", &["clock", "config", "csv", "job", "sql", "storage", "telemetry"]),
     ("ledger", &["clock", "job", "planted", "storage"]),
     ("admit", &["clock", "config", "job", "ledger", "storage"]),
     ("publish", &["admit", "clock", "config", "job", "ledger", "planted", "storage"]),
