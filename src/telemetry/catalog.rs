@@ -354,10 +354,12 @@ catalogue! {
     RunDuration: "forebay_run_duration_seconds", Gauge, [PIPELINE], Zero, OneShot;
     /// When the run ended, in any way.
     RunCompletion: "forebay_run_completion_timestamp_seconds", Gauge, [PIPELINE], Zero, OneShot;
-    /// When a run last ended with no file quarantined or failed. A run that fails leaves it as it was.
+    /// When a run last ended with every file taken and none quarantined or failed. Any other run leaves it as it was.
     RunLastSuccess: "forebay_run_last_success_timestamp_seconds", Gauge, [PIPELINE], Known, OneShot;
     /// Files of the run by outcome.
     RunFiles: "forebay_run_files", Gauge, [PIPELINE, OUTCOME], Zero, OneShot;
+    /// Files given to the run that it did not begin, as it was interrupted.
+    RunFilesNotTaken: "forebay_run_files_not_taken", Gauge, [PIPELINE], Zero, OneShot;
 }
 
 #[cfg(test)]
