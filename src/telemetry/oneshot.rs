@@ -61,13 +61,13 @@ impl RunSummary {
         replace(path, self.page(before.as_deref()).text().as_bytes()).map_err(fail)
     }
 
-    /// Sends the metrics to a Pushgateway, one request. `url` may name a group (`http://host:9091/metrics/job/nightly`);
-    /// without a path it is `/metrics/job/forebay/pipeline/<name>`. A run that failed leaves the last success as it was.
+    /// Sends the metrics to a Pushgateway, one request. `url` may name a group (`http://host:9091/metrics/job/nightly`), which
+    /// `/pipeline/<name>` is added to unless it names a `pipeline`; without a path it is
+    /// `/metrics/job/forebay/pipeline/<name>`. A run that failed leaves the last success as it was.
     pub fn push(&self, url: &str) -> Result<(), PushError> {
         // PUT replaces the group, and with it a last success this page does not tell; POST replaces what it does tell.
         let method = if self.succeeded() { "PUT" } else { "POST" };
-        let group = format!("/metrics/job/forebay/pipeline/{}", self.pipeline);
-        push::send(method, url, &group, &self.render())
+        push::send(method, url, &self.pipeline, &self.render())
     }
 
     fn count(&self, outcome: Outcome) -> u64 {

@@ -105,12 +105,18 @@ fn the_pushgateway_takes_what_is_pushed() {
         assert!(value(&scrape, "forebay_run_rows_written", "q") > 0.5, "the other pipeline's group stays");
         scrape
     });
-    // A group of the caller's choice, and a place where none can be.
+    // A group of the caller's choice, for one pipeline after the other, and a place where none can be.
     let group = format!("{url}/metrics/job/nightly/instance/one");
     once(&project, "p", "good.csv", ["--push", &group], 0);
+    once(&project, "q", "other.csv", ["--push", &group], 0);
     let scrape = gateway.scrape();
-    let nightly = scrape.metric("forebay_run_rows_read").label("job", "nightly").label("instance", "one");
-    assert!(nightly.value() > 2.5);
+    for (pipeline, rows) in [("p", 3.0), ("q", 1.0)] {
+        let nightly = |metric: &str| {
+            scrape.metric(metric).label("job", "nightly").label("instance", "one").label("pipeline", pipeline).value()
+        };
+        assert!((nightly("forebay_run_rows_read") - rows).abs() < 0.5, "{pipeline}");
+        assert!(nightly("forebay_run_last_success_timestamp_seconds") > 1e9, "{pipeline}");
+    }
     let nowhere = format!("{url}/nowhere");
     let ran = project.cli().args(["once", "-p", "p", "good.csv", "--out", "out", "--push", &nowhere]).run();
     assert!(ran.expect_code(70).stderr.contains("refused the metrics: HTTP/1.1 404"));
