@@ -234,7 +234,7 @@ pub enum Tell {
         bytes: u64,
         /// Who told of it.
         source: DiscoverySource,
-        /// When.
+        /// When it arrived.
         at: Timestamp,
     },
     /// Something that is no file: told once for as long as it lies there.

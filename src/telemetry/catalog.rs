@@ -218,7 +218,7 @@ catalogue! {
     FilesQuarantined: "forebay_files_quarantined", Gauge, [PIPELINE], Zero, Daemon;
     /// Bytes of the files seen and not started.
     PendingBytes: "forebay_pending_bytes", Gauge, [PIPELINE], Zero, Daemon;
-    /// When the oldest pending file was first seen; 0 when none is pending.
+    /// When the oldest pending file arrived: was first seen, or last changed before the daemon started; 0 when none is pending.
     OldestPending: "forebay_oldest_pending_file_timestamp_seconds", Gauge, [PIPELINE], Zero, Daemon;
     /// When the oldest file in progress was started; 0 when none is in progress.
     OldestInFlight: "forebay_oldest_in_flight_start_timestamp_seconds", Gauge, [PIPELINE], Zero, Daemon;
@@ -228,7 +228,7 @@ catalogue! {
     LastCompletion: "forebay_last_completion_timestamp_seconds", Gauge, [PIPELINE], Known, Daemon;
     /// When a file was last quarantined or failed. Restored from the ledger at start.
     LastFailure: "forebay_last_failure_timestamp_seconds", Gauge, [PIPELINE], Known, Daemon;
-    /// When a file was last seen for the first time. Restored from the ledger at start.
+    /// When a file last arrived. Restored at start, from the ledger and from what waits in the inbox.
     LastArrival: "forebay_last_arrival_timestamp_seconds", Gauge, [PIPELINE], Known, Daemon;
     /// The objective `freshness`: a success at least this often; 0 when none is set.
     FreshnessObjective: "forebay_freshness_objective_seconds", Gauge, [PIPELINE], Zero, Appended;

@@ -62,7 +62,7 @@ pub enum Event<'a> {
         bytes: u64,
         /// Who told of it.
         source: DiscoverySource,
-        /// When it was first seen (`last_arrival_timestamp_seconds`).
+        /// When it arrived (`last_arrival_timestamp_seconds`).
         at: Timestamp,
     },
     /// Something in an inbox is no regular file (symlink, FIFO, device, directory): left alone, told once.

@@ -11,7 +11,7 @@ use super::event::{Event, Loaded};
 use super::handles::{DaemonHandles, PipelineHandles, pair};
 use super::registry::{Late, PerWord, Samples, Whose, number};
 use super::{Inner, Readiness};
-use crate::job::{DriftKind, JobReport, Outcome, Progress, Timestamp};
+use crate::job::{DiscoverySource, DriftKind, JobReport, Outcome, Progress, Timestamp};
 use crate::planted;
 
 impl Inner {
@@ -31,8 +31,11 @@ impl Inner {
             Event::Draining { .. } => self.enter(Readiness::Draining),
             Event::FileDiscovered { pipeline, source, at, .. } => self.with(pipeline, |of| {
                 one(&of.discovered, source.as_str());
-                of.last_arrival.set(at.as_seconds());
-                of.now(|now| now.last_arrival = Some(at));
+                of.now(|now| {
+                    // What lay there at the start comes in any order, and may be older than what the ledger knows.
+                    let known = now.last_arrival.filter(|_| source == DiscoverySource::Startup);
+                    restore(&of.last_arrival, &mut now.last_arrival, Some(known.map_or(at, |known| known.max(at))));
+                });
             }),
             Event::FileIgnored { kind, .. } => self.error("discover", kind),
             Event::FileClaimed { pipeline, bytes, .. } => self.with(pipeline, |of| of.file_size.add_count(bytes)),

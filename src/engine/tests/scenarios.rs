@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::world::{AHEAD, Fate, World, name, pipeline};
+use super::world::{AHEAD, Fate, World, file, name, pipeline};
 use crate::discover::Sighting;
 use crate::engine::{Action, ClaimResult, Event, Tell};
 use crate::job::{DiscoverySource, FileStamp};
@@ -201,7 +201,7 @@ fn a_whole_file_waits_for_its_marker() {
     let stamp = FileStamp { dev: 1, ino: 1, size: 1, mtime_ns: 1 };
     let see = |world: &mut World, marked| {
         world.effects.clear();
-        let seen = vec![(name("a.csv"), Sighting::File { stamp, marked })];
+        let seen = vec![(name("a.csv"), file(stamp, marked))];
         world.apply(Event::Looked { pipeline: pipeline(0), taken: world.clock, seen });
     };
     hint(&mut world, "a.csv");
@@ -225,8 +225,7 @@ fn a_claimed_file_seen_by_a_scan_that_began_before_is_no_new_file() {
     world.carry_out(0, Fate::Good);
     world.advance(secs(3));
     world.carry_out(0, Fate::Good);
-    let seen =
-        vec![(name("a.csv"), Sighting::File { stamp: world.disk.values().next().copied().unwrap(), marked: true })];
+    let seen = vec![(name("a.csv"), file(world.disk.values().next().copied().unwrap(), true))];
     world.apply(Event::Rescan { pipeline: pipeline(0) });
     let taken = world.clock;
     let scan = world.effects.iter().position(|effect| matches!(effect, Action::Scan { .. })).unwrap();
