@@ -237,6 +237,12 @@ impl State {
             && self.lanes.values().all(|lane| lane.inbox.claiming() == 0)
     }
 
+    /// Returns whether the inbox of `pipeline` has been looked into: before, nobody knows what waits there.
+    #[must_use]
+    pub fn has_looked(&self, pipeline: &str) -> bool {
+        self.lanes.get(pipeline).is_some_and(|lane| lane.first_scan_done)
+    }
+
     /// Returns the queue of `pipeline`. Walks over its candidates.
     #[must_use]
     pub fn backlog(&self, pipeline: &str) -> Backlog {

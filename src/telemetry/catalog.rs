@@ -116,7 +116,7 @@ pub enum Values {
 pub enum Born {
     /// From the first scrape, at 0 (info metrics at 1).
     Zero,
-    /// Once the value is known: a 0 would be a lie.
+    /// Once the value is known: a 0 would be a lie. What alerts compare is not known before ledger and inbox were looked at.
     Known,
 }
 
@@ -209,19 +209,19 @@ catalogue! {
     /// Attempts that ended without an outcome and are tried again.
     FileRetries: "forebay_file_retries_total", Counter, [PIPELINE, RETRY_REASON], Zero, Daemon;
     /// Files seen and not started.
-    FilesPending: "forebay_files_pending", Gauge, [PIPELINE], Zero, Daemon;
+    FilesPending: "forebay_files_pending", Gauge, [PIPELINE], Known, Daemon;
     /// Pending files that are whole and wait for forebay, not for their sender.
-    FilesQueued: "forebay_files_queued", Gauge, [PIPELINE], Zero, Daemon;
+    FilesQueued: "forebay_files_queued", Gauge, [PIPELINE], Known, Daemon;
     /// Files in progress.
-    FilesInFlight: "forebay_files_in_flight", Gauge, [PIPELINE], Zero, Daemon;
+    FilesInFlight: "forebay_files_in_flight", Gauge, [PIPELINE], Known, Daemon;
     /// Files lying in quarantine, as the ledger counts them.
-    FilesQuarantined: "forebay_files_quarantined", Gauge, [PIPELINE], Zero, Daemon;
+    FilesQuarantined: "forebay_files_quarantined", Gauge, [PIPELINE], Known, Daemon;
     /// Bytes of the files seen and not started.
-    PendingBytes: "forebay_pending_bytes", Gauge, [PIPELINE], Zero, Daemon;
+    PendingBytes: "forebay_pending_bytes", Gauge, [PIPELINE], Known, Daemon;
     /// When the oldest pending file arrived: was first seen, or last changed before the daemon started; 0 when none is pending.
-    OldestPending: "forebay_oldest_pending_file_timestamp_seconds", Gauge, [PIPELINE], Zero, Daemon;
+    OldestPending: "forebay_oldest_pending_file_timestamp_seconds", Gauge, [PIPELINE], Known, Daemon;
     /// When the oldest file in progress was started; 0 when none is in progress.
-    OldestInFlight: "forebay_oldest_in_flight_start_timestamp_seconds", Gauge, [PIPELINE], Zero, Daemon;
+    OldestInFlight: "forebay_oldest_in_flight_start_timestamp_seconds", Gauge, [PIPELINE], Known, Daemon;
     /// When a file was last published. Restored from the ledger at start.
     LastSuccess: "forebay_last_success_timestamp_seconds", Gauge, [PIPELINE], Known, Daemon;
     /// When a file last reached any outcome. Restored from the ledger at start.
@@ -287,7 +287,7 @@ catalogue! {
     /// 1 while work waits for this resource.
     Backpressure: "forebay_backpressure_active", Gauge, [BACKPRESSURE], Zero, Daemon;
     /// 1 while the inbox's file events are delivered; scans go on either way.
-    WatchUp: "forebay_watch_up", Gauge, [PIPELINE], Zero, Daemon;
+    WatchUp: "forebay_watch_up", Gauge, [PIPELINE], Known, Daemon;
     /// When the last full scan of the inbox ended.
     WatchLastScan: "forebay_watch_last_scan_timestamp_seconds", Gauge, [PIPELINE], Known, Daemon;
     /// File events received from the kernel.
@@ -297,9 +297,9 @@ catalogue! {
     /// Files found by a scan that no file event told of.
     WatchMissed: "forebay_watch_missed_files_total", Counter, [], Zero, Daemon;
     /// Files in the ledger by state.
-    LedgerFiles: "forebay_ledger_files", Gauge, [LEDGER_STATES], Zero, Daemon;
+    LedgerFiles: "forebay_ledger_files", Gauge, [LEDGER_STATES], Known, Daemon;
     /// Size of the ledger database.
-    LedgerSize: "forebay_ledger_size_bytes", Gauge, [], Zero, Daemon;
+    LedgerSize: "forebay_ledger_size_bytes", Gauge, [], Known, Daemon;
     /// Time of ledger operations.
     LedgerDuration: "forebay_ledger_operation_duration_seconds", Histogram(Parts), [LEDGER_OPS], Zero, Daemon;
     /// Ledger operations that failed.

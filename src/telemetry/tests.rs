@@ -355,7 +355,7 @@ fn a_reload_adds_pipelines_at_zero_and_keeps_what_was_counted() {
     assert_eq!(found["forebay_rows_read_total{pipeline=\"birds\"}"], 0.0);
     assert!(found.contains_key("forebay_pipeline_info{pipeline=\"birds\"}"));
     assert!(!found.contains_key("forebay_pipeline_info{pipeline=\"weather\"}"));
-    assert!(found.contains_key("forebay_files_pending{pipeline=\"weather\"}"), "it may have files in progress");
+    assert!(found.contains_key("forebay_rows_read_total{pipeline=\"weather\"}"), "it may have files in progress");
 }
 
 #[test]

@@ -28,17 +28,27 @@ freshness = "2h"
 "#;
 
 /// Families that appear once their value is known.
-const LATE: [&str; 11] = [
+const LATE: [&str; 21] = [
     "forebay_config_last_reload_success_timestamp_seconds",
+    "forebay_files_in_flight",
+    "forebay_files_pending",
+    "forebay_files_quarantined",
+    "forebay_files_queued",
     "forebay_filesystem_free_bytes",
     "forebay_filesystem_size_bytes",
     "forebay_last_arrival_timestamp_seconds",
     "forebay_last_completion_timestamp_seconds",
     "forebay_last_failure_timestamp_seconds",
     "forebay_last_success_timestamp_seconds",
+    "forebay_ledger_files",
+    "forebay_ledger_size_bytes",
     "forebay_memory_budget_bytes",
+    "forebay_oldest_in_flight_start_timestamp_seconds",
+    "forebay_oldest_pending_file_timestamp_seconds",
+    "forebay_pending_bytes",
     "forebay_stage_peak_rss_bytes",
     "forebay_watch_last_scan_timestamp_seconds",
+    "forebay_watch_up",
     "forebay_worker_resident_memory_bytes",
 ];
 
@@ -79,6 +89,9 @@ fn a_fresh_daemon_tells_every_series_of_the_golden_file() {
     ] {
         let told = scrape.metric(metric).sum();
         assert!((told - value).abs() < 0.5, "{metric} is {told}");
+    }
+    for metric in ["forebay_files_pending", "forebay_files_quarantined", "forebay_ledger_files", "forebay_watch_up"] {
+        assert!(!scrape.metric(metric).is_absent(), "{metric} is known by the time the first scrape is answered");
     }
     assert!(scrape.metric("forebay_workers").value() >= 1.0);
     assert!(scrape.metric("forebay_memory_budget_bytes").value() > 0.0);
