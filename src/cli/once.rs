@@ -207,7 +207,8 @@ fn document(verdicts: &[Verdict], summary: &RunSummary) -> Value {
 
 /// Leaves the metrics wherever they were asked for: a place that fails takes nothing from the other.
 fn export(args: &OnceArgs, summary: &RunSummary) -> Result<(), Failure> {
-    let written = args.textfile.as_ref().map(|path| summary.write_textfile(path).map_err(|error| shared::chain(&error)));
+    let written =
+        args.textfile.as_ref().map(|path| summary.write_textfile(path).map_err(|error| shared::chain(&error)));
     let pushed = args.push.as_ref().map(|url| summary.push(url).map_err(|error| shared::chain(&error)));
     let failed: Vec<String> = [written, pushed].into_iter().flatten().filter_map(Result::err).collect();
     if failed.is_empty() { Ok(()) } else { Err(Failure::internal(failed.join("; "))) }

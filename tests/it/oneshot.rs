@@ -27,6 +27,13 @@ fn project() -> Project {
     project
 }
 
+/// Starts a Pushgateway that knows nothing yet: Debian's keeps what it was told in one place for all.
+#[track_caller]
+fn pushgateway(project: &Project) -> Option<Peer> {
+    let memory = format!("--persistence.file={}", project.path("pushgateway.data").display());
+    Peer::start(project, "prometheus-pushgateway", &[memory])
+}
+
 /// Runs `once` on a file and expects it to fare so.
 #[track_caller]
 fn once(project: &Project, pipeline: &str, file: &str, export: [&str; 2], code: i32) {
@@ -95,7 +102,7 @@ fn the_node_exporter_reads_the_text_files() {
 #[test]
 fn the_pushgateway_takes_what_is_pushed() {
     let project = project();
-    let Some(gateway) = Peer::start(&project, "prometheus-pushgateway", &[]) else { return };
+    let Some(gateway) = pushgateway(&project) else { return };
     let url = gateway.url();
     once(&project, "q", "other.csv", ["--push", &url], 0);
     from_failure_to_success_and_back(&project, ["--push", &url], &|| {
@@ -154,7 +161,7 @@ fn an_interrupted_run_is_no_success_and_says_what_it_left() {
 #[test]
 fn a_text_file_that_cannot_be_written_does_not_keep_the_push_back() {
     let project = project();
-    let Some(gateway) = Peer::start(&project, "prometheus-pushgateway", &[]) else { return };
+    let Some(gateway) = pushgateway(&project) else { return };
     let nobody = "http://127.0.0.1:1";
     let run = |push: &str| {
         let command = project.cli().args(["once", "-p", "q", "other.csv", "--out", "out"]);
