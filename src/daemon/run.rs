@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::task::{JoinError, JoinSet};
 
-use super::effects::Fatal;
+use super::failing::Fatal;
 use super::{Inbox, LAST_BLOCK, Shared, Told, manager};
 use crate::engine::{Action, Event, State, Tell};
 use crate::lifecycle::Lifecycle;

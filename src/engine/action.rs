@@ -296,6 +296,11 @@ pub enum Tell {
         /// Whether one does.
         active: bool,
     },
+    /// Whether any file cannot get to its end, as a step after its outcome fails, and not for want of room.
+    OutputWait {
+        /// Whether one cannot.
+        active: bool,
+    },
     /// Whether the file whose turn it is waits for memory.
     MemoryWait {
         /// Whether it does.

@@ -3,7 +3,8 @@
 //! The table drives the descriptions, the buckets, the handles, the zero-born series, `docs/METRICS.md` and
 //! `forebay print metrics`. The doc comment of an entry **is** its help text. Label values come from closed sets: enums of
 //! [`crate::job`], the word lists below, and pipeline and rule names of the config. Never a file, path, id or error text.
-//! A metric enters the table together with the event that moves it: what nothing moves is not exported.
+//! A metric, and a word of a label, enters the table together with the event that moves it: what nothing moves is not
+//! exported, and a test looks for it in the code.
 
 mod words;
 
@@ -284,7 +285,7 @@ catalogue! {
     MemoryBudget: "forebay_memory_budget_bytes", Gauge, [], Known, Daemon;
     /// Bytes of memory set aside for the jobs under way.
     MemoryReserved: "forebay_memory_reserved_bytes", Gauge, [], Zero, Daemon;
-    /// 1 while work waits for this resource.
+    /// 1 while work waits: for memory, for room on a disk, or for an output, archive or quarantine that cannot be written.
     Backpressure: "forebay_backpressure_active", Gauge, [BACKPRESSURE], Zero, Daemon;
     /// 1 while the inbox's file events are delivered; scans go on either way.
     WatchUp: "forebay_watch_up", Gauge, [PIPELINE], Known, Daemon;

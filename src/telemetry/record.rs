@@ -11,7 +11,7 @@ use super::event::{Event, Loaded};
 use super::handles::{DaemonHandles, PipelineHandles, pair};
 use super::registry::{Late, PerWord, Samples, Whose, number};
 use super::{Inner, Readiness};
-use crate::job::{DiscoverySource, DriftKind, JobReport, Outcome, Progress, Timestamp};
+use crate::job::{DiscoverySource, DriftKind, JobReport, Outcome, Progress, RetryReason, Timestamp};
 use crate::planted;
 
 impl Inner {
@@ -49,6 +49,12 @@ impl Inner {
             }
             Event::FileRetried { pipeline, reason, .. } => {
                 self.with(pipeline, |of| one(&of.retries, reason.as_str()));
+                match reason {
+                    RetryReason::Io => self.error("storage", "io"),
+                    RetryReason::DiskFull => self.error("storage", "disk_full"),
+                    // Of the file, or told as a crash.
+                    RetryReason::Changed | RetryReason::OutOfMemory | RetryReason::Crash => {}
+                }
             }
             Event::FileFinished {
                 pipeline,
@@ -130,14 +136,19 @@ impl Inner {
                 self.with(pipeline, |of| of.watch_last_scan.set(at.as_seconds()));
             }
             Event::ScanFailed { .. } => self.error("discover", "scan"),
-            Event::Watch { pipeline, up, .. } => self.with(pipeline, |of| {
-                of.watch_up.set(f64::from(u8::from(up)));
-                of.now(|now| now.watching = up);
-            }),
+            Event::Watch { pipeline, up, .. } => {
+                self.with(pipeline, |of| {
+                    of.watch_up.set(f64::from(u8::from(up)));
+                    of.now(|now| now.watching = up);
+                });
+                if !up {
+                    self.error("discover", "watch");
+                }
+            }
             Event::WatchEvent { kind } => one(&daemon.watch_events, kind),
             Event::WatchOverflow => daemon.watch_overflows.increment(1),
             Event::Backpressure { reason, active } => {
-                if let Some(gauge) = daemon.backpressure.get(reason) {
+                if let Some(gauge) = daemon.backpressure.get(reason.as_str()) {
                     gauge.set(f64::from(u8::from(active)));
                 }
             }

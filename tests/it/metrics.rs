@@ -142,6 +142,25 @@ fn the_numbers_are_those_of_the_files() {
     daemon.stop();
 }
 
+#[test]
+fn an_archive_that_cannot_be_written_is_told_in_a_word_of_its_own() {
+    let project = Project::new(TAXI);
+    let daemon = project.start();
+    let archive = project.path("data/archive/taxi");
+    std::fs::remove_dir_all(&archive).unwrap();
+    std::fs::write(&archive, "in the way").unwrap();
+    project.drop_file("taxi", "a.csv", "fare,longitude\n5,-74\n");
+    let waits = |scrape: &Scrape| scrape.metric("forebay_backpressure_active").label("reason", "output").value() > 0.5;
+    let scrape = wait_for("the failure to be told", || Some(daemon.scrape()).filter(waits));
+    let failed = |kind: &str| scrape.metric("forebay_errors_total").label("component", "publish").label("kind", kind);
+    assert!(failed("archive").value() > 0.5, "{}", scrape.text());
+    assert!(failed("publish").value() < 0.5, "it was published");
+    std::fs::remove_file(&archive).unwrap();
+    daemon.wait_processed("taxi", 1);
+    wait_for("the wait to be over", || (!waits(&daemon.scrape())).then_some(()));
+    daemon.stop();
+}
+
 /// Lets promtool judge the text, if it is here.
 fn check_with_promtool(text: &str) {
     let started = Command::new("promtool").args(["check", "metrics"]).stdin(Stdio::piped()).spawn();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::world::{AHEAD, Fate, World, file, name, pipeline};
 use crate::discover::Sighting;
 use crate::engine::{Action, ClaimResult, Event, Tell};
-use crate::job::{DiscoverySource, FileStamp};
+use crate::job::{DiscoverySource, FileStamp, JobError, RetryReason};
 
 fn world() -> World {
     let mut world = World::new(1, 2, false);
@@ -235,6 +235,48 @@ fn a_claimed_file_seen_by_a_scan_that_began_before_is_no_new_file() {
     world.apply(Event::Scanned { pipeline: pipeline(0), taken, seen });
     let discovered = world.tells.iter().filter(|tell| matches!(tell, Tell::Discovered { .. })).count();
     assert_eq!((discovered, world.state.backlog("p0").pending), (1, 0));
+}
+
+#[test]
+fn every_reason_to_try_again_is_told() {
+    for reason in RetryReason::ALL {
+        let mut world = world();
+        world.drop_file(pipeline(0), name("a.csv"));
+        hint(&mut world, "a.csv");
+        world.carry_out(0, Fate::Good);
+        world.advance(secs(3));
+        while !matches!(world.effects[0], Action::Start { .. }) {
+            world.carry_out(0, Fate::Good);
+        }
+        let Action::Start { id } = world.effects.remove(0) else { unreachable!("it is one") };
+        world.claimed.get_mut(&id).unwrap().3 = false;
+        let error = JobError::Retry { reason: *reason, message: "no".to_owned() };
+        world.apply(Event::Failed { id, error });
+        let told = |tell: &Tell| matches!(tell, Tell::Retried { reason: told, .. } if told == reason);
+        assert!(world.tells.iter().any(told), "{reason}");
+        world.settle_down();
+        assert_eq!(world.done.len(), 1, "{reason}");
+    }
+}
+
+#[test]
+fn a_step_that_fails_for_another_reason_than_room_is_a_wait_for_the_output() {
+    let mut world = world();
+    world.drop_file(pipeline(0), name("a.csv"));
+    hint(&mut world, "a.csv");
+    world.carry_out(0, Fate::Good);
+    world.advance(secs(3));
+    while !world.tells.iter().any(|tell| matches!(tell, Tell::Stuck { .. })) {
+        let start = matches!(world.effects[0], Action::Start { .. });
+        world.carry_out(0, if start { Fate::Stuck } else { Fate::Good });
+    }
+    let waits = |world: &World| -> Vec<bool> {
+        let told = world.tells.iter();
+        told.filter_map(|tell| if let Tell::OutputWait { active } = tell { Some(*active) } else { None }).collect()
+    };
+    assert_eq!(waits(&world), [true]);
+    world.settle_down();
+    assert_eq!(waits(&world), [true, false]);
 }
 
 #[test]
