@@ -261,7 +261,7 @@ impl Telemetry {
         self.exposition().write(Format::Text, &BTreeSet::new())
     }
 
-    /// The recorder keeps every series for ever; those of removed pipelines and rules are left out of the page.
+    /// The recorder keeps every series for ever, as it has no way to let one go; those of removed pipelines and rules are left out of the page.
     fn leave_out_removed(&self, page: &mut Page) {
         let pipelines = self.inner.pipelines.read().unwrap_or_else(PoisonError::into_inner);
         page.keep_pipelines(|pipeline, rule| {

@@ -6,7 +6,6 @@ use std::sync::atomic::Ordering;
 
 use metrics::Counter;
 
-use super::catalog::Name;
 use super::event::{Event, Loaded};
 use super::handles::{DaemonHandles, PipelineHandles, pair};
 use super::registry::{Late, PerWord, Samples, Whose, number};
@@ -187,10 +186,12 @@ impl Inner {
                 }
             }
             Event::HttpRequest { handler, code } => {
-                let code = code.to_string();
-                match pair(&daemon.http, handler, &code) {
-                    Some(counter) => counter.increment(1),
-                    None => self.registry.counter(Name::HttpRequests, &[handler, &code]).increment(1),
+                let counter = pair(&daemon.http, handler, &code.to_string()).or_else(|| {
+                    self.error("telemetry", "unknown_word");
+                    pair(&daemon.http, "other", "other")
+                });
+                if let Some(counter) = counter {
+                    counter.increment(1);
                 }
             }
             Event::Error { component, kind, .. } => self.error(component, kind),

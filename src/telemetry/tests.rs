@@ -275,10 +275,13 @@ fn what_is_not_in_the_catalogue_makes_no_series() {
     telemetry.emit(Event::WatchEvent { kind: "teleport" });
     telemetry.emit(Event::Error { component: "ledger", kind: "gremlins", message: "" });
     telemetry.emit(Event::Error { component: "moon", kind: "phase", message: "" });
+    telemetry.emit(Event::HttpRequest { handler: "metrics", code: 418 });
+    telemetry.emit(Event::HttpRequest { handler: "teapot", code: 200 });
     let text = telemetry.render();
     assert_eq!(series(&text), before);
     let found = samples(&text);
-    assert_eq!(found["forebay_errors_total{component=\"telemetry\",kind=\"unknown_word\"}"], 2.0);
+    assert_eq!(found["forebay_errors_total{component=\"telemetry\",kind=\"unknown_word\"}"], 4.0);
+    assert_eq!(found["forebay_http_requests_total{handler=\"other\",code=\"other\"}"], 2.0);
     assert_eq!(found["forebay_errors_total{component=\"ledger\",kind=\"other\"}"], 1.0);
 }
 

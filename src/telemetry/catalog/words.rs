@@ -71,7 +71,8 @@ pub const HANDLER_CODES: &[(&str, &[&str])] = &[
     ("files", &["200", "400", "405", "500", "503"]),
     ("file", &["200", "404", "405", "500", "503"]),
     ("version", &["200", "405"]),
-    ("other", &["404"]),
+    // And whatever is in none of these sets: our own mistake, which is counted as one, too.
+    ("other", &["404", "other"]),
     // Refused at the door, whatever was asked for: no credentials, another machine's name, too many requests.
     ("door", &["401", "403", "429"]),
 ];

@@ -52,7 +52,9 @@ fn every_word(telemetry: &Telemetry) {
         kinds.iter().for_each(|kind| telemetry.emit(Event::Error { component, kind, message: "" }));
     }
     for (handler, codes) in HANDLER_CODES {
-        codes.iter().for_each(|code| telemetry.emit(Event::HttpRequest { handler, code: code.parse().unwrap() }));
+        for code in *codes {
+            telemetry.emit(Event::HttpRequest { handler, code: code.parse().unwrap_or(599) });
+        }
     }
 }
 
