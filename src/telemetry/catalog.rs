@@ -325,6 +325,8 @@ catalogue! {
     WorkersBusy: "forebay_workers_busy", Gauge, Count, [], Zero, Daemon;
     /// Times a worker, or the attempt in it, came to a bad end.
     WorkerCrashes: "forebay_worker_crashes_total", Counter, Count, [CRASH_CAUSE], Zero, Daemon;
+    /// User and system CPU time of the worker processes, those that have ended included: nearly all of forebay's work.
+    WorkerCpu: "forebay_worker_cpu_seconds_total", Counter, Seconds, [], Zero, Appended;
     /// Resident memory of each worker process.
     WorkerResident: "forebay_worker_resident_memory_bytes", Gauge, Bytes, [WORKER], Known, Appended;
     /// Bytes of memory jobs may plan with.
@@ -351,9 +353,9 @@ catalogue! {
     LedgerDuration: "forebay_ledger_operation_duration_seconds", Histogram(Parts), Seconds, [LEDGER_OPS], Zero, Daemon;
     /// Ledger operations that failed.
     LedgerErrors: "forebay_ledger_errors_total", Counter, Count, [LEDGER_OPS], Zero, Daemon;
-    /// Bytes free for forebay on the volume.
+    /// Bytes free for forebay on the volume; of several inputs or outputs, on the one with the least room.
     FilesystemFree: "forebay_filesystem_free_bytes", Gauge, Bytes, [VOLUMES], Known, Daemon;
-    /// Size of the volume.
+    /// Size of the volume; of several inputs or outputs, of the one with the least room.
     FilesystemSize: "forebay_filesystem_size_bytes", Gauge, Bytes, [VOLUMES], Known, Daemon;
     /// 1 if the config was sound when it was last loaded.
     ReloadSuccessful: "forebay_config_last_reload_successful", Gauge, Count, [], Zero, Daemon;
@@ -371,7 +373,7 @@ catalogue! {
     Errors: "forebay_errors_total", Counter, Count, COMPONENTS, Zero, Daemon;
     /// 1, with what this binary was built from.
     BuildInfo: "forebay_build_info", Gauge, Count, BUILD, Zero, Appended;
-    /// User and system CPU time, with fractions.
+    /// User and system CPU time of the daemon alone, with fractions; forebay_worker_cpu_seconds_total has the workers.
     ProcessCpu: "process_cpu_seconds_total", Counter, Seconds, [], Known, Appended;
     /// Open file descriptors.
     ProcessOpenFds: "process_open_fds", Gauge, Count, [], Known, Appended;

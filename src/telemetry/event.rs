@@ -226,6 +226,11 @@ pub enum Event<'a> {
         /// All of them.
         workers: &'a [(usize, u64)],
     },
+    /// Processor time of all workers there have been.
+    WorkersProcessor {
+        /// Theirs and, with those that have ended, that of children that judged a configuration.
+        time: Duration,
+    },
     /// Files that are being worked on, in all pipelines.
     WorkersBusy {
         /// As many workers.

@@ -62,6 +62,7 @@ pub(super) fn tell(event: &Event<'_>) {
         | Event::Backlog { .. }
         | Event::WorkersBusy { .. }
         | Event::WorkersResident { .. }
+        | Event::WorkersProcessor { .. }
         | Event::Quarantine { .. }
         | Event::WatchEvent { .. }
         | Event::LedgerHolds { .. }

@@ -122,6 +122,11 @@ impl Inner {
             Event::WorkersResident { workers } => {
                 *self.workers_resident.lock().unwrap_or_else(PoisonError::into_inner) = workers.to_vec();
             }
+            Event::WorkersProcessor { time } => {
+                // Who ended a moment ago may be missing: a counter does not fall.
+                let time = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+                self.workers_processor.fetch_max(time, Ordering::Relaxed);
+            }
             Event::WorkersBusy { workers, reserved_memory } => {
                 daemon.workers_busy.set_count(u64::try_from(workers).unwrap_or(u64::MAX));
                 daemon.memory_reserved.set_count(reserved_memory);

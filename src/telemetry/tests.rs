@@ -103,6 +103,8 @@ fn a_busy_day(telemetry: &Telemetry) {
     finish(telemetry, Outcome::Quarantined, None);
     telemetry.emit(Event::WorkersBusy { workers: 1, reserved_memory: 5 });
     telemetry.emit(Event::WorkersResident { workers: &[(0, 1 << 20)] });
+    telemetry.emit(Event::WorkersProcessor { time: Duration::from_millis(1250) });
+    telemetry.emit(Event::WorkersProcessor { time: Duration::from_millis(1000) });
     telemetry.emit(Event::WorkerCrashed { cause: CrashCause::Killed, pipeline, id: "01a", message: "signal 9" });
     telemetry.emit(Event::Backlog {
         pipeline,
@@ -253,6 +255,7 @@ fn numbers_land_where_they_belong() {
         ("forebay_last_success_timestamp_seconds{pipeline=\"taxi\"}", 1.8e9),
         ("forebay_ledger_files{state=\"done\"}", 3.0),
         ("forebay_workers_busy", 1.0),
+        ("forebay_worker_cpu_seconds_total", 1.25),
         ("forebay_errors_total{component=\"discover\",kind=\"symlink\"}", 1.0),
         ("forebay_http_requests_total{handler=\"metrics\",code=\"200\"}", 1.0),
         ("forebay_draining", 1.0),

@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use crate::support::{Project, Scrape, wait_for};
 
 const TAXI: &str = r#"
@@ -158,6 +160,35 @@ fn an_archive_that_cannot_be_written_is_told_in_a_word_of_its_own() {
     std::fs::remove_file(&archive).unwrap();
     daemon.wait_processed("taxi", 1);
     wait_for("the wait to be over", || (!waits(&daemon.scrape())).then_some(()));
+    daemon.stop();
+}
+
+#[test]
+fn the_workers_time_is_told_and_never_falls() {
+    let project = Project::new(TAXI);
+    let daemon = project.start();
+    let time = || daemon.scrape().metric("forebay_worker_cpu_seconds_total").value();
+    let rows: String = (0..100_000).map(|row| format!("{row},-74\n")).collect();
+    project.drop_file("taxi", "a.csv", format!("fare,longitude\n{rows}"));
+    daemon.wait_processed("taxi", 1);
+    let before = wait_for("the work to be told", || Some(time()).filter(|time| *time > 0.1));
+    let (own, children) = (daemon.pid(), format!("/proc/{0}/task/{0}/children", daemon.pid()));
+    let workers = std::fs::read_to_string(children).unwrap();
+    assert!(workers.split_whitespace().count() > 0, "{own} has no workers");
+    for worker in workers.split_whitespace() {
+        let worker = Pid::from_raw(worker.parse().unwrap()).unwrap();
+        kill_process(worker, Signal::KILL).unwrap();
+    }
+    project.drop_file("taxi", "b.csv", format!("fare,longitude\n{rows}0,0\n"));
+    let mut last = before;
+    let after = wait_for("more work to be told", || {
+        let now = time();
+        assert!(now >= last, "{now} after {last}");
+        last = now;
+        let done = daemon.scrape().metric("forebay_files_processed_total").sum() > 1.5;
+        (done && now > before + 0.1).then_some(now)
+    });
+    assert!(after < before * 20.0 + 60.0, "{after} s of work");
     daemon.stop();
 }
 
