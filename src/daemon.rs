@@ -6,6 +6,7 @@
 mod door;
 mod effects;
 mod error;
+mod failing;
 mod fields;
 mod flight;
 mod generation;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::{Shared, Told};
+use crate::telemetry::process;
 
 /// Time between two rounds.
 const ROUND: Duration = Duration::from_secs(2);
@@ -37,6 +38,10 @@ impl Shared {
         self.telemetry.run_upkeep();
         self.volumes();
         self.telemetry.emit(Told::WorkersResident { workers: &self.runner.resident() });
+        // Those that have ended first: who ends in between is counted later, not twice.
+        let ended = process::processor_ticks_of_ended();
+        let time = process::time_of(ended + self.runner.processor_ticks());
+        self.telemetry.emit(Told::WorkersProcessor { time });
         if round.is_multiple_of(QUARANTINE) {
             for lane in self.plan().lanes.values() {
                 if let Err(error) = self.publisher.reconcile_quarantine(&lane.pipeline) {
