@@ -97,9 +97,18 @@ fn select(name: Name, suffix: &str, more: &str) -> String {
     format!("{}{suffix}{}", metric.name, matchers(has_pipeline(metric), more))
 }
 
+/// Keeps what is asked of forebay's own processes: every process has such metrics, Prometheus itself too, and all jobs are all
+/// that Prometheus has.
+fn ours(name: Name, expr: String) -> String {
+    if !name.metric().name.starts_with("process_") {
+        return expr;
+    }
+    format!("({expr} and on (job, instance) {})", select(Name::BuildInfo, "", ""))
+}
+
 /// Returns the selector of a metric: its series of the chosen jobs, instances and pipelines.
 pub(super) fn of(name: Name) -> String {
-    select(name, "", "")
+    ours(name, select(name, "", ""))
 }
 
 /// Returns the selector of a record, or of a series of Prometheus' own.
@@ -118,13 +127,13 @@ pub(super) fn alerts(states: &str) -> String {
 
 /// Returns how fast a counter grows.
 pub(super) fn rate(name: Name) -> String {
-    format!("rate({}[$__rate_interval])", of(name))
+    ours(name, format!("rate({}[$__rate_interval])", select(name, "", "")))
 }
 
 /// Returns by how much a counter grew in each step. `increase` would count over a longer time than a step, so that bars side
 /// by side told of more than there was.
 pub(super) fn increase(name: Name) -> String {
-    in_a_step(&of(name))
+    ours(name, in_a_step(&select(name, "", "")))
 }
 
 fn in_a_step(counter: &str) -> String {

@@ -15,17 +15,18 @@ pub(crate) struct Prometheus {
 }
 
 impl Prometheus {
-    /// Starts it in a project's folder with these jobs, each a piece of YAML below `scrape_configs:`. `None` if it is not
-    /// installed, which is said loudly.
+    /// Starts it in a project's folder with these jobs, each a piece of YAML below `scrape_configs:`; `ITSELF` in them is its own
+    /// address. `None` if it is not installed, which is said loudly.
     #[track_caller]
     pub(crate) fn start(project: &Project, jobs: &str) -> Option<Self> {
+        // Free a moment ago: Prometheus cannot be told to choose one and say which.
+        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+        let jobs = jobs.replace("ITSELF", &address);
         let config = format!(
             "global:\n  scrape_interval: 1s\n  scrape_timeout: 1s\n  evaluation_interval: 1s\nscrape_configs:\n{jobs}"
         );
         let path = project.path("prometheus.yml");
         std::fs::write(&path, config).unwrap();
-        // Free a moment ago: Prometheus cannot be told to choose one and say which.
-        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
         let log = std::fs::File::create(project.path("prometheus.log")).unwrap();
         let started = Command::new("prometheus")
             .arg(format!("--config.file={}", path.display()))
