@@ -204,7 +204,12 @@ fn rename_at(from_dir: &File, from: &OsStr, to_dir: &File, to: &OsStr) -> rustix
         Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {}
         answer => return answer,
     }
-    // NFS and some others: a hard link fails when the name is taken, and so does renaming over a directory with content.
+    move_to_free(from_dir, from, to_dir, to)
+}
+
+/// The same for NFS and some others: a hard link fails when the name is taken, and so does renaming over a directory with
+/// content.
+fn move_to_free(from_dir: &File, from: &OsStr, to_dir: &File, to: &OsStr) -> rustix::io::Result<()> {
     let found = rustix::fs::statat(from_dir, from, AtFlags::SYMLINK_NOFOLLOW)?;
     if rustix::fs::FileType::from_raw_mode(found.st_mode) == rustix::fs::FileType::Directory {
         return match rustix::fs::statat(to_dir, to, AtFlags::SYMLINK_NOFOLLOW) {
@@ -326,15 +331,22 @@ mod tests {
         assert!(Disk::new().sync_file(&link).is_err());
     }
 
-    /// Where the filesystem does not know NOREPLACE: the same promises through the other door cannot be tested without
-    /// such a filesystem, so this only holds its file branch to "never replaces".
     #[test]
-    fn the_link_fallback_never_replaces() {
+    fn where_a_filesystem_cannot_rename_without_replacing_nothing_is_replaced_either() {
         let dir = tempfile::tempdir().unwrap();
+        let held = open_dir(dir.path()).unwrap();
+        let moved = |from: &str, to: &str| move_to_free(&held, from.as_ref(), &held, to.as_ref());
         write(&dir.path().join("a"), "first");
         write(&dir.path().join("b"), "second");
-        let held = open_dir(dir.path()).unwrap();
-        let answer = rustix::fs::linkat(&held, "a", &held, "b", AtFlags::empty());
-        assert_eq!(answer, Err(Errno::EXIST));
+        fs::create_dir(dir.path().join("dir")).unwrap();
+        assert_eq!(moved("a", "b"), Err(Errno::EXIST));
+        assert_eq!(moved("dir", "b"), Err(Errno::EXIST));
+        assert_eq!(fs::read(dir.path().join("b")).unwrap(), b"second");
+        assert_eq!(fs::read(dir.path().join("a")).unwrap(), b"first");
+        moved("a", "c").unwrap();
+        moved("dir", "other").unwrap();
+        let mut names = Disk::new().list(dir.path()).unwrap();
+        names.sort();
+        assert_eq!(names, ["b", "c", "other"]);
     }
 }

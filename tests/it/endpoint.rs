@@ -21,9 +21,17 @@ const OPENMETRICS: &str = "application/openmetrics-text;version=1.0.0,text/plain
 
 /// Families that move by themselves between two scrapes.
 fn is_restless(name: &str) -> bool {
-    ["process_", "forebay_http_", "forebay_log_", "forebay_watch_", "forebay_ledger_", "forebay_filesystem_", "forebay_worker_"]
-        .iter()
-        .any(|start| name.starts_with(start))
+    [
+        "process_",
+        "forebay_http_",
+        "forebay_log_",
+        "forebay_watch_",
+        "forebay_ledger_",
+        "forebay_filesystem_",
+        "forebay_worker_",
+    ]
+    .iter()
+    .any(|start| name.starts_with(start))
 }
 
 #[test]

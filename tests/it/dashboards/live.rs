@@ -234,9 +234,8 @@ fn every_question_of_every_dashboard_is_answered() {
     fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/alerts/forebay.rules.yml"), project.path("rules.yml")).unwrap();
     let daemon = project.start();
     let instance = daemon.address().to_owned();
-    let job = |name: &str, target: &str| {
-        format!("  - job_name: {name}\n    static_configs: [{{targets: [\"{target}\"]}}]\n")
-    };
+    let job =
+        |name: &str, target: &str| format!("  - job_name: {name}\n    static_configs: [{{targets: [\"{target}\"]}}]\n");
     let jobs = job("forebay", &instance) + &job(STRANGER, "ITSELF") + "rule_files: [rules.yml]\n";
     let began = Instant::now();
     let Some(prometheus) = Prometheus::start(&project, &jobs) else { return };
