@@ -340,8 +340,18 @@ impl Publisher {
     /// Returns the folder the claimed file lies in if that is gone too: a volume that is not mounted looks just like lost
     /// files, and is waited for instead of giving them all up.
     fn missing_work_root(&self, pipeline: &Pipeline, row: &FileRow) -> Result<Option<PathBuf>, PublishError> {
-        let work = if row.in_place { pipeline.input.clone() } else { admit::claimed_root(pipeline) };
-        Ok(self.storage.stat(&work)?.is_none().then_some(work))
+        if !row.in_place {
+            let work = admit::claimed_root(pipeline);
+            return Ok(self.storage.stat(&work)?.is_none().then_some(work));
+        }
+        // Nothing of ours lies in an inbox that files stay in. An empty folder on another device than the file was on may be
+        // all that is left of one that is not mounted.
+        let there = match self.storage.stat(&pipeline.input.join("."))? {
+            Some(inbox) if inbox.stamp.dev == row.stamp.dev => true,
+            Some(_) => !self.storage.list(&pipeline.input)?.is_empty(),
+            None => false,
+        };
+        Ok((!there).then(|| pipeline.input.clone()))
     }
 
     /// The input is still what was claimed.

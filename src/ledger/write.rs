@@ -370,17 +370,23 @@ impl Ledger {
         })
     }
 
-    /// Writes down that everything is where it belongs. `resting` is where the original really is, if anywhere of ours.
-    pub fn done(&self, id: &FileId, resting: Option<&Path>, told: &str) -> Result<FileRow, LedgerError> {
+    /// Writes down that everything is where it belongs. `resting` is where the original really is, if anywhere of ours;
+    /// `in_inbox`, whether one that was taken in place lies there still. One that does not is a new arrival should it come back.
+    pub fn done(
+        &self,
+        id: &FileId,
+        resting: Option<&Path>,
+        in_inbox: bool,
+        told: &str,
+    ) -> Result<FileRow, LedgerError> {
         self.write("finish", |tx| {
             let now = self.clock.now();
             tx.prepare_cached(
-                // What was moved away is in its inbox no longer: should it come back, it is a new arrival.
                 "UPDATE files SET state = 'done', finished_at = ?2, resting = ?3, next_attempt_at = NULL,
-                                  in_place = CASE WHEN ?3 IS NULL THEN in_place ELSE 0 END
+                                  in_place = in_place AND ?4
                  WHERE id = ?1 AND state IN ('published', 'archiving', 'quarantining')",
             )?
-            .execute(params![id.as_str(), now.0, resting.map(bytes_of)])?;
+            .execute(params![id.as_str(), now.0, resting.map(bytes_of), in_inbox])?;
             tell(tx, id, now, "done", told)?;
             wanted(tx, id)
         })

@@ -118,6 +118,44 @@ fn an_inbox_that_is_not_mounted_is_waited_for() {
 }
 
 #[test]
+fn an_inbox_that_files_stay_in_is_waited_for_when_it_is_not_mounted() {
+    let rig = Rig::in_memory(OnSuccess::Keep);
+    let arrival = rig.claimed(&rig.open_disk(), "x.csv", GOOD);
+    let (input, away) = (&rig.pipeline.input, rig.dir.path().join("away"));
+    Disk::new().rename_noreplace(input, &away).unwrap();
+    // What it was mounted at: an empty folder on another filesystem.
+    let bare = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink(bare.path(), input).unwrap();
+    {
+        let publisher = rig.open_disk();
+        let told = publisher.recover(&[Arc::clone(&rig.pipeline)]).unwrap();
+        assert!(matches!(&told[..], [Recovered::Stuck { message, .. }] if message.contains("mounted")), "{told:?}");
+        let err = publisher.vanished(&rig.pipeline, &arrival.id, "gone").unwrap_err();
+        assert!(err.to_string().contains("mounted"), "{err}");
+    }
+    Disk::new().remove_file(input).unwrap();
+    Disk::new().rename_noreplace(&away, input).unwrap();
+    let publisher = rig.open_disk();
+    let told = publisher.recover(&[Arc::clone(&rig.pipeline)]).unwrap();
+    assert_eq!(told, [Recovered::Queued(arrival)]);
+}
+
+#[test]
+fn a_kept_file_that_vanished_is_taken_again_when_it_comes_back_as_it_was() {
+    let rig = Rig::new(OnSuccess::Keep);
+    let arrival = rig.claimed(&rig.open_disk(), "x.csv", GOOD);
+    let away = rig.dir.path().join("away");
+    Disk::new().rename_noreplace(&arrival.path, &away).unwrap();
+    let publisher = rig.open_disk();
+    let told = publisher.recover(&[Arc::clone(&rig.pipeline)]).unwrap();
+    assert!(matches!(&told[..], [Recovered::Finished(it)] if it.outcome == Outcome::Failed), "{told:?}");
+    Disk::new().rename_noreplace(&away, &arrival.path).unwrap();
+    assert_eq!(rig.found(OsStr::new("x.csv")).unwrap().stamp, arrival.stamp);
+    rig.run(&publisher);
+    rig.verdict(GOOD, Outcome::Succeeded, &publisher).unwrap();
+}
+
+#[test]
 fn orphans_in_the_work_folder_go_back_to_the_inbox_and_never_over_another_file() {
     let rig = Rig::new(OnSuccess::Archive);
     let work = rig.pipeline.input.join(".forebay/claimed");
