@@ -267,8 +267,8 @@ impl Ledger {
         })
     }
 
-    /// Takes STAGED back: its outputs are lost or damaged and nothing is published. The file will be processed again, and
-    /// that attempt counts.
+    /// Takes STAGED back: its outputs are lost or damaged and nothing is published. The file will be processed again; whoever
+    /// asked for this step tells the end of the attempt ([`Self::give_up`]).
     pub fn unstage(&self, id: &FileId, why: &str) -> Result<FileRow, LedgerError> {
         self.write("stage", |tx| {
             turn(
@@ -277,7 +277,7 @@ impl Ledger {
                 FileState::Staged,
                 "UPDATE files SET state = 'claimed', outcome = NULL, blake3 = NULL, manifest_hash = NULL,
                                   final_dir = NULL, disposal = NULL, resting = NULL, last_error = ?2,
-                                  attempts = attempts + 1, rows_read = NULL, rows_written = NULL, rows_rejected = NULL, rows_dropped = NULL
+                                  rows_read = NULL, rows_written = NULL, rows_rejected = NULL, rows_dropped = NULL
                  WHERE id = ?1 AND state = 'staged'",
                 params![id.as_str(), why],
             )?;

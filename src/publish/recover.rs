@@ -10,8 +10,8 @@ use super::steps::Driven;
 use super::{Finished, PublishError, Publisher, names};
 use crate::admit::{Arrival, claimed_root, same_file};
 use crate::config::Pipeline;
-use crate::job::{FileId, FileStamp, split_kept_name};
-use crate::ledger::{FileRow, FileState};
+use crate::job::{FileId, FileStamp, RetryReason, split_kept_name};
+use crate::ledger::{AttemptEnd, FileRow, FileState};
 use crate::storage::EntryKind;
 
 /// Something recovery did or found.
@@ -138,9 +138,18 @@ impl Publisher {
             | FileState::Quarantining
             | FileState::Done => match self.finish(pipeline, row)? {
                 Driven::Finished(finished) => Ok(Recovered::Finished(finished)),
-                Driven::Again(row) => self.recover_claimed(pipeline, *row),
+                Driven::Again(row) => self.recover_claimed(pipeline, self.staging_lost(&row)?),
             },
         }
+    }
+
+    /// Counts the attempt whose outputs are lost.
+    fn staging_lost(&self, row: &FileRow) -> Result<FileRow, PublishError> {
+        let message = row.last_error.clone().unwrap_or_default();
+        let reason = Some(RetryReason::Io);
+        Ok(self
+            .ledger
+            .give_up(&row.id, &AttemptEnd { reason, message: &message, counted: true, next_attempt_at: None })?)
     }
 
     /// A claimed file is in the work folder, or still (or again) in the inbox, or gone.

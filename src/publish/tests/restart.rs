@@ -27,16 +27,47 @@ fn left_staged(rig: &Rig) -> (Arrival, Job) {
 fn staged_outputs_that_were_damaged_are_made_again() {
     let rig = Rig::new(OnSuccess::Archive);
     let (arrival, job) = left_staged(&rig);
-    let rows = job.staging.join("rows.parquet");
-    let mut bytes = fs::read(&rows).unwrap();
-    bytes[10] ^= 1;
-    Disk::new().write_file(&rows, &bytes).unwrap();
+    damage(&job);
     let publisher = rig.open_disk();
     let told = publisher.recover(&[Arc::clone(&rig.pipeline)]).unwrap();
     assert!(matches!(&told[..], [Recovered::Queued(again)] if again.id == arrival.id), "{told:?}");
     assert!(publisher.ledger().published_as("trips", &blake3::hash(GOOD.as_bytes()).to_hex()).unwrap().is_none());
     assert_eq!(rig.attempt(&publisher, &arrival).unwrap().outcome, Outcome::Succeeded);
     rig.verdict(GOOD, Outcome::Succeeded, &publisher).unwrap();
+}
+
+/// Damages what an attempt staged.
+fn damage(job: &Job) {
+    let rows = job.staging.join("rows.parquet");
+    let mut bytes = fs::read(&rows).unwrap();
+    bytes[10] ^= 1;
+    Disk::new().write_file(&rows, &bytes).unwrap();
+}
+
+#[test]
+fn staged_outputs_that_were_damaged_end_their_attempt_and_count_once() {
+    let rig = Rig::new(OnSuccess::Archive);
+    let (arrival, job) = left_staged(&rig);
+    damage(&job);
+    let publisher = rig.open_disk();
+    let err = publisher.begin(&rig.pipeline, &arrival).unwrap_err();
+    assert!(matches!(err, PublishError::StagingLost { .. }), "{err}");
+    assert!(!err.is_unfinished() && !err.is_full(), "whoever counts the attempts hears of it");
+    let row = publisher.ledger().get(&arrival.id).unwrap();
+    assert_eq!(
+        (row.state, row.starts, row.attempts),
+        (FileState::Claimed, 1, 0),
+        "no other one was begun, none counted"
+    );
+    drop(publisher);
+
+    let rig = Rig::new(OnSuccess::Archive);
+    let (arrival, job) = left_staged(&rig);
+    damage(&job);
+    let publisher = rig.open_disk();
+    let told = publisher.recover(&[Arc::clone(&rig.pipeline)]).unwrap();
+    assert!(matches!(&told[..], [Recovered::Queued(again)] if again.attempts == 1), "{told:?}");
+    assert_eq!(publisher.ledger().get(&arrival.id).unwrap().attempts, 1, "at a start nobody else counts it");
 }
 
 #[test]
