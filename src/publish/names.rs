@@ -86,8 +86,12 @@ pub(super) fn after_archiving(pipeline: &Pipeline, row: &FileRow) -> (Disposal, 
     if row.in_place {
         return (Disposal::Keep, None);
     }
-    let day = pipeline.archive.join(utc_day(row.arrived_at));
-    (Disposal::Move, Some(day.join(kept_name(&row.id, &row.name))))
+    (Disposal::Move, Some(archived(pipeline, row)))
+}
+
+/// Returns where an archived original goes.
+pub(super) fn archived(pipeline: &Pipeline, row: &FileRow) -> PathBuf {
+    pipeline.archive.join(utc_day(row.arrived_at)).join(kept_name(&row.id, &row.name))
 }
 
 /// Returns where a refused original goes.

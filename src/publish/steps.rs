@@ -1,7 +1,7 @@
 //! The steps after a decision, from wherever the ledger says a file is to its end. The same code serves the first time and
 //! every restart: each step looks whether it is done, does it if not, and syncs either way before the ledger says so.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{Finished, PublishError, Publisher, REJECTS, REJECTS_SUFFIX, gate, names};
 use crate::admit::same_file;
@@ -28,18 +28,18 @@ pub(super) enum Trust {
 }
 
 /// Where the original of a file has come to rest.
-pub(super) struct Rest<'a> {
+pub(super) struct Rest {
     /// In a folder of ours.
-    at: Option<&'a Path>,
+    at: Option<PathBuf>,
     /// In the inbox it was taken from in place.
     in_inbox: bool,
     /// For a person.
     told: String,
 }
 
-impl<'a> Rest<'a> {
-    fn at(target: &'a Path) -> Self {
-        Self { at: Some(target), in_inbox: false, told: format!("the original is {}", target.display()) }
+impl Rest {
+    fn at(target: &Path) -> Self {
+        Self { at: Some(target.to_owned()), in_inbox: false, told: format!("the original is {}", target.display()) }
     }
 
     fn in_inbox(told: impl Into<String>) -> Self {
@@ -97,17 +97,28 @@ impl Publisher {
         self.forget_replaced(pipeline, row)?;
         let rest = match row.disposal.unwrap_or(Disposal::Keep) {
             Disposal::Keep => Rest::in_inbox("the original stays in the inbox"),
-            Disposal::Delete => {
-                self.storage.remove_file(&row.input_path)?;
-                Rest::nowhere("the original is deleted")
-            }
+            Disposal::Delete => self.delete(pipeline, row)?,
             Disposal::Move => self.move_away(row)?,
         };
         self.done(row, &rest)
     }
 
-    fn done(&self, row: &FileRow, rest: &Rest<'_>) -> Result<FileRow, PublishError> {
-        Ok(self.ledger.done(&row.id, rest.at, rest.in_inbox, &rest.told)?)
+    fn done(&self, row: &FileRow, rest: &Rest) -> Result<FileRow, PublishError> {
+        Ok(self.ledger.done(&row.id, rest.at.as_deref(), rest.in_inbox, &rest.told)?)
+    }
+
+    /// Deletes an original if it is what was read. To one that is not somebody has written since, through a handle he had all
+    /// the time: it goes to the archive.
+    fn delete(&self, pipeline: &Pipeline, row: &FileRow) -> Result<Rest, PublishError> {
+        let archived = names::archived(pipeline, row);
+        match self.storage.stat(&row.input_path)? {
+            Some(entry) if entry.stamp.is_unchanged_since(row.stamp) => {
+                self.storage.remove_file(&row.input_path)?;
+            }
+            None if self.storage.stat(&archived)?.is_none() => {}
+            _ => return self.lay_to_rest(row, &archived),
+        }
+        Ok(Rest::nowhere("the original is deleted"))
     }
 
     /// The refused original goes to quarantine, with its rejects and an explanation; then DONE.
@@ -154,12 +165,28 @@ impl Publisher {
     }
 
     /// Moves an original to its resting place if it is not there yet. Returns where it rests.
-    pub(super) fn move_away<'a>(&self, row: &'a FileRow) -> Result<Rest<'a>, PublishError> {
-        let Some(target) = row.resting.as_deref() else {
-            return Ok(Rest::nowhere("it has no resting place"));
-        };
+    pub(super) fn move_away(&self, row: &FileRow) -> Result<Rest, PublishError> {
+        match row.resting.as_deref() {
+            Some(target) => self.lay_to_rest(row, target),
+            None => Ok(Rest::nowhere("it has no resting place")),
+        }
+    }
+
+    fn lay_to_rest(&self, row: &FileRow, target: &Path) -> Result<Rest, PublishError> {
         Ok(match self.move_original(row, target)? {
-            Moved::There => Rest::at(target),
+            Moved::There => {
+                let mut rest = Rest::at(target);
+                let there = self.storage.stat(target)?;
+                if there.is_some_and(|there| !there.stamp.is_unchanged_since(row.stamp)) {
+                    let (pipeline, file_id, name) = (row.pipeline.as_str(), row.id.as_str(), row.display_name());
+                    tracing::warn!(pipeline, file_id, name, "the original was written to after it was read");
+                    rest.told.push_str(
+                        "; it was written to after it was read, by somebody who had it open: what came \
+                                        then was not processed",
+                    );
+                }
+                rest
+            }
             Moved::Gone => Rest::nowhere("the original is gone from the work folder: somebody took it away"),
             Moved::Stays(why) => Rest::in_inbox(format!("the original stays in the inbox: {why}")),
         })
