@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::steps::Driven;
-use super::{Finished, PublishError, Publisher, names};
+use super::{Finished, PublishError, Publisher, names, release};
 use crate::admit::{Arrival, claimed_root, same_file};
 use crate::config::Pipeline;
 use crate::job::{FileId, FileStamp, RetryReason, split_kept_name};
@@ -99,6 +99,7 @@ impl Publisher {
                 None => true,
             };
             if gone {
+                self.tidy_after(pipeline, &row)?;
                 self.ledger.left_quarantine(&row.id, "the original is no longer in quarantine")?;
             } else {
                 there += 1;
@@ -108,6 +109,16 @@ impl Publisher {
             self.forget_given_up(pipeline)?;
         }
         Ok(there)
+    }
+
+    /// Finishes letting a file out of quarantine, if whoever did that did not live to do it. Of one that was taken away nobody
+    /// knows whether what lies beside it is still wanted.
+    fn tidy_after(&self, pipeline: &Pipeline, row: &FileRow) -> Result<(), PublishError> {
+        let Some(original) = row.resting.as_deref() else { return Ok(()) };
+        if release::is_let_out(&*self.storage, pipeline, row, &|name| self.ledger.find(name))? {
+            release::remove_beside(&*self.storage, original)?;
+        }
+        Ok(())
     }
 
     /// Syncs the shared folders: what a process made and did not live to sync is seen, but may not survive a power cut.
