@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::steps::Driven;
-use super::{Finished, PublishError, Publisher, names, release};
+use super::{Finished, PublishError, Publisher, names, plain, release};
 use crate::admit::{Arrival, claimed_root, same_file};
 use crate::config::Pipeline;
 use crate::job::{FileId, FileStamp, RetryReason, split_kept_name};
@@ -61,6 +61,7 @@ impl Publisher {
         self.resume(pipelines, &mut told)?;
         for pipeline in pipelines {
             self.sweep_staging(pipeline)?;
+            plain::sweep_abandoned(&*self.storage, &pipeline.output)?;
             self.sweep_retired(pipeline)?;
             self.sweep_claimed(pipeline, &mut told)?;
         }
