@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::job::{InputFacts, JobError, RetryReason};
+use crate::job::{InputFacts, JobError, RetryReason, Timestamp};
 
 /// How often and how soon to try again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +32,13 @@ impl RetryPolicy {
         let whole = self.base.saturating_mul(factor).min(self.cap);
         let thousandths = u32::try_from(jitter % 501).unwrap_or(0);
         whole.saturating_sub(whole * thousandths / 1_000)
+    }
+
+    /// Returns how long to wait for a time an earlier run wrote down. Never longer than the longest wait: the wall clock may
+    /// have been set back since.
+    #[must_use]
+    pub fn remaining(&self, until: Option<Timestamp>, now: Timestamp) -> Duration {
+        until.map_or(Duration::ZERO, |until| until.since(now)).min(self.cap)
     }
 }
 
@@ -168,6 +175,17 @@ mod tests {
         let policy = RetryPolicy::default();
         let seconds: Vec<_> = (1..7).map(|n| policy.delay(n, 0).as_secs()).collect();
         assert_eq!(seconds, [1, 3, 9, 27, 60, 60]);
+    }
+
+    #[test]
+    fn a_wait_from_before_the_clock_was_set_back_is_no_longer_than_the_longest() {
+        let policy = RetryPolicy::default();
+        let now = Timestamp(1_795_168_800_000_000_000);
+        let later = |seconds| Some(now.plus(Duration::from_secs(seconds)));
+        assert_eq!(policy.remaining(later(27), now), Duration::from_secs(27));
+        assert_eq!(policy.remaining(later(30 * 24 * 3_600), now), policy.cap);
+        assert_eq!(policy.remaining(Some(Timestamp(0)), now), Duration::ZERO);
+        assert_eq!(policy.remaining(None, now), Duration::ZERO);
     }
 
     proptest! {
