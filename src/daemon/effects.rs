@@ -309,7 +309,7 @@ const fn hint(reason: RetryReason) -> &'static str {
             "keep the file and report it with the log: no file should do that; then mend or remove it"
         }
         RetryReason::OutOfMemory => "give the daemon more memory or run fewer workers, then drop the file again",
-        RetryReason::Io | RetryReason::DiskFull | RetryReason::Changed => {
+        RetryReason::Io | RetryReason::DiskFull | RetryReason::Changed | RetryReason::NoWorker => {
             "mend the storage the message names, then drop the file again"
         }
     }

@@ -42,6 +42,9 @@ impl RetryPolicy {
     }
 }
 
+/// Where no worker can be started, a file waits as long as after this many failures.
+const NO_WORKER: u32 = 2;
+
 /// Attempts of one file that counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Tally {
@@ -108,6 +111,11 @@ pub fn dispose(error: JobError, tally: Tally, policy: &RetryPolicy, jitter: u64)
         RetryReason::DiskFull => {
             return (Disposition::Retry { reason, counted: false, delay: Duration::ZERO, message }, tally);
         }
+        // Nor does it ask for more than a look again soon, as the machine is short of something.
+        RetryReason::NoWorker => {
+            let delay = policy.delay(NO_WORKER, jitter);
+            return (Disposition::Retry { reason, counted: false, delay, message }, tally);
+        }
         RetryReason::Crash => 1,
         RetryReason::Io | RetryReason::OutOfMemory => 0,
     };
@@ -152,12 +160,14 @@ mod tests {
     }
 
     #[test]
-    fn a_full_disk_never_costs_an_attempt() {
+    fn what_the_machine_lacks_never_costs_an_attempt() {
         let policy = RetryPolicy::default();
         let last = Tally { attempts: 4, crashes: 2 };
-        let (disposition, tally) = dispose(retry(RetryReason::DiskFull), last, &policy, 0);
-        assert!(matches!(disposition, Disposition::Retry { counted: false, .. }));
-        assert_eq!(tally, last);
+        for (reason, wait) in [(RetryReason::DiskFull, 0), (RetryReason::NoWorker, 3)] {
+            let (disposition, tally) = dispose(retry(reason), last, &policy, 0);
+            let Disposition::Retry { counted: false, delay, .. } = disposition else { panic!("{disposition:?}") };
+            assert_eq!((tally, delay.as_secs()), (last, wait), "a pipeline waits for room, a file for a worker");
+        }
     }
 
     #[test]
