@@ -48,11 +48,12 @@ impl Inner {
             }
             Event::FileRetried { pipeline, reason, .. } => {
                 self.with(pipeline, |of| one(&of.retries, reason.as_str()));
-                match reason {
-                    RetryReason::Io => self.error("storage", "io"),
-                    RetryReason::DiskFull => self.error("storage", "disk_full"),
-                    // Of the file, or told as a crash.
-                    RetryReason::Changed | RetryReason::OutOfMemory | RetryReason::Crash => {}
+                // The others are the file's, or are told as crashes.
+                if reason == RetryReason::Io {
+                    self.error("storage", "io");
+                }
+                if reason == RetryReason::DiskFull {
+                    self.error("storage", "disk_full");
                 }
             }
             Event::FileFinished {

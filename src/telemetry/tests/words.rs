@@ -125,6 +125,7 @@ fn every_word_is_spoken_somewhere_in_the_code_that_runs() {
         wanted.extend(kinds.iter().map(|kind| match (*component, *kind) {
             // A task of the daemon that ended: its component is worked out.
             ("http" | "worker", "other") => vec!["component, kind: \"other\"".to_owned()],
+            ("storage", "disk_full") => vec!["const FULL: [&str; 2] = [\"storage\", \"disk_full\"]".to_owned()],
             _ => vec![
                 format!("\"{component}\", \"{kind}\""),
                 format!("component: \"{component}\", kind: \"{kind}\""),
