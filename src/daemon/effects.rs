@@ -74,9 +74,7 @@ impl Shared {
             Ok(Claim::NotAFile(kind)) => ClaimResult::NotAFile(kind),
             Err(error) => {
                 let error = self.survivable(error)?;
-                let (disk_full, message) = (error.is_full(), error.to_string());
-                self.tell_unclaimed(&lane.key, name, &error);
-                ClaimResult::Failed { disk_full, message }
+                ClaimResult::Failed { disk_full: error.is_full(), message: error.to_string() }
             }
         })
     }
