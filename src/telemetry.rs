@@ -50,6 +50,9 @@ pub struct PipelineInfo {
 
 /// Where the daemon is in its life: what `/-/ready` answers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+/// Without a sign of life for so long, the engine counts as stuck. It gives one every few seconds.
+const STUCK: Duration = Duration::from_mins(1);
+
 #[repr(u8)]
 pub enum Readiness {
     /// Ledger, recovery or first scan are not done.
@@ -209,11 +212,18 @@ impl Telemetry {
         self.inner.heartbeat.store(now + 1, Ordering::Release);
     }
 
-    /// Returns how long ago the engine was last alive; `None` before its first beat.
+    /// Returns how long the engine has given no sign of life, if that is too long. Before its first one it is starting, which
+    /// may take its time.
     #[must_use]
-    pub fn since_beat(&self) -> Option<Duration> {
+    pub fn stuck(&self) -> Option<Duration> {
         let last = self.inner.heartbeat.load(Ordering::Acquire).checked_sub(1)?;
-        Some(self.inner.clock.monotonic().saturating_sub(Duration::from_nanos(last)))
+        let silent = self.inner.clock.monotonic().saturating_sub(Duration::from_nanos(last));
+        (silent > STUCK).then_some(silent)
+    }
+
+    /// Returns whether files are taken in: the daemon is ready, and its engine not stuck.
+    fn is_working(&self) -> bool {
+        self.readiness() == Readiness::Ready && self.stuck().is_none()
     }
 
     /// Returns the state of every pipeline of the config, in its order.
@@ -234,6 +244,7 @@ impl Telemetry {
             readiness: self.readiness(),
             resident: process::resident_bytes(),
             ..inner.noted(|now| now.clone())
+            stuck: self.stuck(),
         }
     }
 
@@ -247,6 +258,7 @@ impl Telemetry {
     pub fn exposition(&self) -> Exposition {
         let (recorded, exemplars) = {
             let _whole_files = self.inner.commit.write().unwrap_or_else(PoisonError::into_inner);
+        self.inner.daemon.ready.set(f64::from(u8::from(self.is_working())));
             (self.inner.registry.render(), self.inner.registry.exemplars())
         };
         let mut page = Page::parse(&recorded);

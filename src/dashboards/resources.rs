@@ -254,7 +254,7 @@ fn process() -> Vec<Panel> {
         )
         .ask(format!("min by (instance) ({})", of(Name::Ready)), "{{instance}} ready")
         .ask(format!("min by (instance) ({})", of(Name::ReloadSuccessful)), "{{instance}} configured")
-        .runbooks(&["ForebayConfigReloadFailed"])
+        .runbooks(&["ForebayNotReady", "ForebayConfigReloadFailed"])
         .full_scale(),
         Panel::table(
             "Versions",

@@ -312,7 +312,7 @@ catalogue! {
     ReloadSuccessful: "forebay_config_last_reload_successful", Gauge, [], Zero, Daemon;
     /// When a sound config was last loaded.
     ReloadTime: "forebay_config_last_reload_success_timestamp_seconds", Gauge, [], Known, Daemon;
-    /// 1 once the ledger is open, recovery is done and every inbox was scanned; 0 while draining.
+    /// 1 once the ledger is open, recovery is done and every inbox was scanned; 0 while draining, and after a minute in which the engine gave no sign of life.
     Ready: "forebay_ready", Gauge, [], Zero, Daemon;
     /// 1 while files in progress are finished before the stop.
     Draining: "forebay_draining", Gauge, [], Zero, Daemon;
