@@ -240,7 +240,13 @@ fn of_one_trouble_only_the_cause_is_told() {
         "alertname=ForebayDataStale severity=critical instance=up pipeline=p",
         "alertname=ForebayPipelineStalled severity=critical instance=up pipeline=q",
         "alertname=ForebayDataStale severity=critical instance=up pipeline=q",
-        "alertname=ForebayDiskFillingUp severity=critical instance=full reason=disk",
+        "alertname=ForebayNotReady severity=critical instance=down",
+        "alertname=ForebayNotReady severity=critical instance=starting",
+        "alertname=ForebayDataStale severity=critical instance=starting pipeline=p",
+        "alertname=ForebayWatcherUnhealthy severity=warning instance=starting pipeline=p",
+        "alertname=ForebayLedgerErrors severity=critical instance=starting op=open",
+        "alertname=ForebayDiskFillingUp severity=critical instance=full volume=output",
+        "alertname=ForebayDiskFillingUp severity=warning instance=full volume=output",
         "alertname=ForebayDiskFillingUp severity=warning instance=full volume=state",
         "alertname=ForebayDiskFillingUp severity=warning instance=up volume=state",
         "alertname=ForebayFilesFailing severity=warning instance=up pipeline=p",
@@ -251,12 +257,15 @@ fn of_one_trouble_only_the_cause_is_told() {
         manager.add(labels);
     }
     let expected = BTreeSet::from([
-        "ForebayDataStale down p".to_owned(),
-        "ForebayDataStale up q".to_owned(),
-        "ForebayDiskFillingUp full -".to_owned(),
-        "ForebayQuarantineNotEmpty up p".to_owned(),
+        "ForebayDataStale down p -".to_owned(),
+        "ForebayNotReady down - -".to_owned(),
+        "ForebayDataStale starting p -".to_owned(),
+        "ForebayWatcherUnhealthy starting p -".to_owned(),
+        "ForebayDataStale up q -".to_owned(),
+        "ForebayDiskFillingUp full - output".to_owned(),
+        "ForebayQuarantineNotEmpty up p -".to_owned(),
     ]);
-    let inhibited = wait_for("four alerts to be held back", || {
+    let inhibited = wait_for("these alerts to be held back", || {
         let inhibited = manager.inhibited();
         inhibited.is_superset(&expected).then_some(inhibited)
     });
