@@ -46,13 +46,15 @@ pub struct PipelineInfo {
     pub freshness: Option<Duration>,
     /// `objectives.latency`.
     pub latency: Option<Duration>,
+    /// `scan_interval`.
+    pub scan_interval: Duration,
 }
 
-/// Where the daemon is in its life: what `/-/ready` answers.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 /// Without a sign of life for so long, the engine counts as stuck. It gives one every few seconds.
 const STUCK: Duration = Duration::from_mins(1);
 
+/// Where the daemon is in its life: what `/-/ready` answers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Readiness {
     /// Ledger, recovery or first scan are not done.
@@ -242,9 +244,9 @@ impl Telemetry {
             at: inner.clock.now(),
             up: inner.clock.monotonic().saturating_sub(inner.began),
             readiness: self.readiness(),
+            stuck: self.stuck(),
             resident: process::resident_bytes(),
             ..inner.noted(|now| now.clone())
-            stuck: self.stuck(),
         }
     }
 
@@ -256,9 +258,9 @@ impl Telemetry {
     /// Returns everything there is to tell now. Takes milliseconds: call it where blocking is allowed.
     #[must_use]
     pub fn exposition(&self) -> Exposition {
+        self.inner.daemon.ready.set(f64::from(u8::from(self.is_working())));
         let (recorded, exemplars) = {
             let _whole_files = self.inner.commit.write().unwrap_or_else(PoisonError::into_inner);
-        self.inner.daemon.ready.set(f64::from(u8::from(self.is_working())));
             (self.inner.registry.render(), self.inner.registry.exemplars())
         };
         let mut page = Page::parse(&recorded);
@@ -301,6 +303,7 @@ impl Telemetry {
             page.add(Name::PipelineInfo, &[&info.name], 1);
             page.add(Name::FreshnessObjective, &[&info.name], seconds(info.freshness));
             page.add(Name::LatencyObjective, &[&info.name], seconds(info.latency));
+            page.add(Name::ScanInterval, &[&info.name], info.scan_interval.as_secs_f64());
         }
         for (worker, bytes) in &*self.inner.workers_resident.lock().unwrap_or_else(PoisonError::into_inner) {
             page.add(Name::WorkerResident, &[&worker.to_string()], bytes);

@@ -183,7 +183,7 @@ fn watcher() -> Vec<Panel> {
         Panel::lines(
             "Since the last scan",
             Unit::of(Name::WatchLastScan),
-            "Time since the last full scan of the inbox. It stays below `scan_interval`; beyond it scans fail or hang, and the log says why.",
+            "Time since the last full scan of the inbox, beside `scan_interval`. Well beyond it scans fail or hang, and the log says why.",
         )
         .ask(max("instance, pipeline", &age(Name::WatchLastScan)), "{{instance}} {{pipeline}}")
         .empty("no scan yet")

@@ -2,6 +2,7 @@
 
 mod kept;
 mod properties;
+mod retried;
 mod scenarios;
 mod silence;
 mod world;

@@ -288,6 +288,8 @@ catalogue! {
     Backpressure: "forebay_backpressure_active", Gauge, [BACKPRESSURE], Zero, Daemon;
     /// 1 while the inbox's file events are delivered; scans go on either way.
     WatchUp: "forebay_watch_up", Gauge, [PIPELINE], Zero, Daemon;
+    /// The setting `scan_interval`: time between full scans of the inbox.
+    ScanInterval: "forebay_scan_interval_seconds", Gauge, [PIPELINE], Zero, Appended;
     /// When the last full scan of the inbox ended.
     WatchLastScan: "forebay_watch_last_scan_timestamp_seconds", Gauge, [PIPELINE], Known, Daemon;
     /// File events received from the kernel.
