@@ -310,9 +310,9 @@ catalogue! {
     FilesystemFree: "forebay_filesystem_free_bytes", Gauge, [VOLUMES], Known, Daemon;
     /// Size of the volume.
     FilesystemSize: "forebay_filesystem_size_bytes", Gauge, [VOLUMES], Known, Daemon;
-    /// 1 if the config was sound when it was last loaded.
+    /// 1 if the config was taken up whole when it was last loaded; the log names what was refused.
     ReloadSuccessful: "forebay_config_last_reload_successful", Gauge, [], Zero, Daemon;
-    /// When a sound config was last loaded.
+    /// When a config was last taken up.
     ReloadTime: "forebay_config_last_reload_success_timestamp_seconds", Gauge, [], Known, Daemon;
     /// 1 once the ledger is open, recovery is done and every inbox was scanned; 0 while draining, and after a minute in which the engine gave no sign of life.
     Ready: "forebay_ready", Gauge, [], Zero, Daemon;
