@@ -180,14 +180,21 @@ fn rules_and_runbooks_name_only_what_the_catalogue_has() {
     assert!(faults.is_empty(), "{faults:#?}");
 }
 
+/// Returns what the runbooks ask Prometheus, each with the name of its runbook.
+pub(crate) fn runbook_queries() -> Vec<(String, String)> {
+    let of = |name: String| {
+        let asked = queries(&read(&format!("docs/runbooks/{name}.md")));
+        asked.into_iter().map(move |query| (name.clone(), query))
+    };
+    stems("docs/runbooks").into_iter().flat_map(of).collect()
+}
+
 #[test]
 fn runbooks_ask_what_prometheus_understands() {
     let mut rules = vec!["groups:\n  - name: runbooks\n    rules:\n".to_owned()];
-    for name in stems("docs/runbooks") {
-        for (number, query) in queries(&read(&format!("docs/runbooks/{name}.md"))).iter().enumerate() {
-            let expr = serde_json::to_string(query).unwrap();
-            rules.push(format!("      - record: runbook:{name}:query{number}\n        expr: {expr}\n"));
-        }
+    for (number, (name, query)) in runbook_queries().iter().enumerate() {
+        let expr = serde_json::to_string(query).unwrap();
+        rules.push(format!("      - record: runbook:{name}:query{number}\n        expr: {expr}\n"));
     }
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("rules.yml");

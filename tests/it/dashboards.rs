@@ -1,12 +1,13 @@
 //! The dashboards: they keep the linter's rules, name only what there is, and every question in them is answered by a real
 //! Prometheus that scraped a real daemon (`live`).
 
+mod events;
 mod grafana;
 mod lint;
 mod live;
 mod promql;
-mod units;
 mod runbooks;
+mod units;
 
 use std::collections::BTreeSet;
 use std::fs;
