@@ -4,17 +4,13 @@
 //! ledger knows where to look. Nothing here reads a file's content but [`fingerprint`], and nothing but a regular file is
 //! ever opened.
 
-use std::ffi::{OsStr, OsString};
-use std::fs::File;
+use std::ffi::OsString;
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
-
-use rustix::fs::{AtFlags, FileType, Mode, OFlags};
-use rustix::io::Errno;
+use std::path::PathBuf;
 
 use crate::job::{FileId, FileStamp, Timestamp};
 use crate::ledger::{FileRow, LedgerError};
-use crate::storage::{EntryKind, Operation, StorageError, entry_of};
+use crate::storage::StorageError;
 
 mod claim;
 
@@ -98,58 +94,6 @@ pub enum AdmitError {
     /// The ledger failed.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
-}
-
-/// What came of opening a name in an inbox.
-#[derive(Debug)]
-pub enum Opened {
-    /// A regular file, open for reading, and what it looks like.
-    File(File, FileStamp),
-    /// Nothing has this name.
-    Missing,
-    /// Something that is not opened, or cannot be.
-    NotAFile(&'static str),
-}
-
-/// Opens `name` in `dir` if it is a regular file. It never follows a link, never blocks on a pipe and never touches a
-/// device: those are only looked at.
-pub fn open_regular(dir: &Path, name: &OsStr) -> Result<Opened, StorageError> {
-    let failed = |errno: Errno| StorageError::new(Operation::Read, &dir.join(name), errno);
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let held =
-        rustix::fs::open(dir, flags, Mode::empty()).map_err(|errno| StorageError::new(Operation::Read, dir, errno))?;
-    let seen = match rustix::fs::statat(&held, name, AtFlags::SYMLINK_NOFOLLOW) {
-        Ok(seen) => FileType::from_raw_mode(seen.st_mode),
-        Err(Errno::NOENT) => return Ok(Opened::Missing),
-        Err(errno) => return Err(failed(errno)),
-    };
-    match seen {
-        FileType::RegularFile => {}
-        FileType::Directory => return Ok(Opened::NotAFile("directory")),
-        FileType::Symlink => return Ok(Opened::NotAFile("symlink")),
-        FileType::Fifo => return Ok(Opened::NotAFile("fifo")),
-        FileType::Socket => return Ok(Opened::NotAFile("socket")),
-        FileType::CharacterDevice | FileType::BlockDevice | FileType::Unknown => {
-            return Ok(Opened::NotAFile("device"));
-        }
-    }
-    // It may have been swapped since: these flags make even that harmless, and the open file tells what it really is.
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let file = match rustix::fs::openat(&held, name, flags, Mode::empty()) {
-        Ok(fd) => File::from(fd),
-        Err(Errno::NOENT) => return Ok(Opened::Missing),
-        Err(Errno::LOOP) => return Ok(Opened::NotAFile("symlink")),
-        Err(Errno::ACCESS | Errno::PERM) => return Ok(Opened::NotAFile("unreadable")),
-        Err(errno) => return Err(failed(errno)),
-    };
-    let metadata = file.metadata().map_err(|err| StorageError::new(Operation::Stat, &dir.join(name), err))?;
-    let entry = entry_of(&metadata);
-    match entry.kind {
-        EntryKind::File => Ok(Opened::File(file, entry.stamp)),
-        EntryKind::Directory | EntryKind::Symlink | EntryKind::Fifo | EntryKind::Socket | EntryKind::Device => {
-            Ok(Opened::NotAFile(entry.kind.as_str()))
-        }
-    }
 }
 
 /// Returns the hash by which a content is known. Reads to the end.

@@ -6,9 +6,11 @@
 mod door;
 mod effects;
 mod error;
+mod failing;
 mod fields;
 mod flight;
 mod generation;
+mod locks;
 mod look;
 mod manager;
 mod reload;
@@ -107,6 +109,8 @@ struct Shared {
     /// Attempts that wait to be published.
     staged: Mutex<HashMap<FileId, Staged>>,
     watcher: Mutex<look::Watch>,
+    /// The folders that are ours alone.
+    locks: locks::Locks,
     /// To the engine, for what no effect ends with.
     events: Events,
     /// How long counting the ledger took last, in nanoseconds.

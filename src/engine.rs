@@ -4,7 +4,8 @@
 //! and tells their results as further events. Nothing here waits, reads a clock or touches a disk, so every order of
 //! events can be tested. What holds in every order:
 //!
-//! - never more than `workers` files are worked on, and no file is started twice at the same time;
+//! - never more than `workers` files are worked on but for those nobody hears of (`state/silence.rs`), and no file is started
+//!   twice at the same time;
 //! - within a pipeline the oldest file goes first, between pipelines it is turn and turn about;
 //! - nothing is forgotten: a candidate leaves the state only when it is gone, done, or in the ledger's care;
 //! - a full disk costs no attempt and stops no other pipeline.

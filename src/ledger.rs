@@ -56,6 +56,8 @@ pub struct Ledger {
     clock: Arc<dyn Clock>,
     ids: IdSource,
     dir: PathBuf,
+    /// Device and inode of the database.
+    place: (u64, u64),
     observer: OnceLock<Observer>,
     /// The counts, and after how many commits they were taken: only then anew when something changed.
     counted: Mutex<Option<(u64, Counts)>>,
@@ -69,6 +71,7 @@ impl Ledger {
         Disk::new().make_dirs(dir)?;
         let lock = take_lock(dir)?;
         let (connection, soundness) = schema::open_or_create(dir)?;
+        let found = Disk::new().stat(&dir.join(DATABASE))?.ok_or(LedgerError::Missing { dir: dir.to_owned() })?;
         let newest = query::newest_id(&connection).map_err(|cause| LedgerError::sql("open", cause))?;
         Ok(Self {
             reader: Mutex::new(schema::open_for_reading(dir)?),
@@ -77,10 +80,29 @@ impl Ledger {
             clock,
             ids: IdSource::after(newest.as_ref()),
             dir: dir.to_owned(),
+            place: (found.stamp.dev, found.stamp.ino),
             observer: OnceLock::new(),
             counted: Mutex::new(None),
             _lock: lock,
         })
+    }
+
+    /// Returns whether opening the ledger in `dir` would make the first one there.
+    pub fn would_be_new(dir: &Path) -> Result<bool, LedgerError> {
+        Ok(schema::is_new(dir)?)
+    }
+
+    /// Returns an error, now and at every write from now on, if the database is not the file any more that it was when it was
+    /// opened: what is written to that one is seen by nobody, and the next start would begin with whatever lies there.
+    pub fn still_there(&self) -> Result<(), LedgerError> {
+        let path = self.dir.join(DATABASE);
+        let entry = Disk::new().stat(&path)?;
+        if entry.is_some_and(|entry| (entry.stamp.dev, entry.stamp.ino) == self.place) {
+            return Ok(());
+        }
+        let error = LedgerError::Replaced { path };
+        self.soundness.refuse(error.to_string());
+        Err(error)
     }
 
     /// Sets who is told of every operation from now on. Only the first call counts.

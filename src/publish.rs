@@ -38,6 +38,7 @@ mod rebuild;
 mod recover;
 mod release;
 mod replay;
+mod results;
 mod steps;
 mod visible;
 
@@ -50,6 +51,7 @@ pub use rebuild::{Gathered, gather};
 pub use recover::Recovered;
 pub use release::release;
 pub use replay::{CannotReplay, Followed, Replay, follow, original_to_replay, replay};
+pub use results::any_result;
 use steps::{Driven, Trust};
 
 /// Carries files through their durable steps. Blocking; may be shared by threads, each with a file of its own.
@@ -129,8 +131,11 @@ impl Publisher {
     /// Begins an attempt: counted durably, then an empty staging directory that only this attempt ever has.
     ///
     /// A file whose outcome is settled already (an error or a crash came after) is not processed again; what is left of its
-    /// steps is done, and it comes back finished.
+    /// steps is done, and it comes back finished. Nothing is begun while its output is gone.
     pub fn begin(&self, pipeline: &Pipeline, arrival: &Arrival) -> Result<Begun, PublishError> {
+        if self.output_is_gone(pipeline)? && self.ledger.get(&arrival.id)?.state == FileState::Claimed {
+            return Err(PublishError::OutputGone(visible::not_mounted(&pipeline.output)));
+        }
         let trace_id = trace_id();
         let mut row = self.ledger.start(&arrival.id, &trace_id)?;
         if row.state != FileState::Claimed {
@@ -158,12 +163,17 @@ impl Publisher {
     }
 
     /// Returns whether this content was published before, without processing it. Reads the file only if one of the same size
-    /// was. A content whose replay is asked for is to be processed.
-    pub fn known_content(&self, pipeline: &Pipeline, job: &Job) -> Result<Option<Known>, PublishError> {
+    /// was, and not to its end once `stop` says so. A content whose replay is asked for is to be processed.
+    pub fn known_content(
+        &self,
+        pipeline: &Pipeline,
+        job: &Job,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Option<Known>, PublishError> {
         if !self.ledger.size_seen(&job.pipeline, job.stamp.size)? {
             return Ok(None);
         }
-        let blake3 = gate::fingerprint_of(&job.input)?;
+        let blake3 = gate::fingerprint_of_input(job, stop)?;
         self.still_the_same(job)?;
         let Some(original) = self.ledger.published_as(&job.pipeline, &blake3)? else { return Ok(None) };
         let replayed = self.replay_is_asked(pipeline, &original)?;
@@ -272,6 +282,7 @@ impl Publisher {
         if row.state != FileState::Claimed {
             return self.finished(pipeline, row);
         }
+        self.sync_rejects(&job.staging)?;
         let resting = names::quarantined(pipeline, &row);
         let explanation = explain::text(&row, refusal, self.clock.now());
         let row = self.ledger.decide_quarantine(

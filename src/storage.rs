@@ -2,7 +2,7 @@
 //!
 //! Each operation is right by itself: what it made is on the disk when it returns, with the directory entries that lead to
 //! it; those who change one directory at the same time share its sync (`together`). Nothing here decides what happens to a
-//! file; nothing else in this crate renames, writes or deletes one.
+//! file. What a job writes into its staging directory is written by [`crate::pipeline`], and made durable here.
 //!
 //! A failed sync is never tried again on the same file: the kernel marks the pages clean. The caller drops the file and
 //! writes it anew.
@@ -16,13 +16,19 @@ use rustix::io::Errno;
 
 use crate::job::{FileStamp, display_name};
 
+mod beneath;
 mod disk;
 #[cfg(test)]
 pub(crate) mod failing;
+mod lock;
 mod making;
+mod regular;
 mod together;
 
+pub use beneath::refuse_links;
 pub use disk::Disk;
+pub use lock::{FolderLock, LockError, holder, place_of};
+pub use regular::{Opened, open_at, open_regular};
 pub use together::Company;
 
 /// The few operations on files and directories that the durable path is made of.
@@ -42,6 +48,10 @@ pub trait Storage: Send + Sync {
 
     /// Writes `bytes` as the file `path`, all or nothing: a dot-name beside it, synced, renamed over, directory synced.
     fn write_file(&self, path: &Path, bytes: &[u8]) -> Result<(), StorageError>;
+
+    /// Writes the bytes of the file `from` as the file `to`, as [`Self::write_file`] does: for where no rename leads, to
+    /// another filesystem.
+    fn copy_file(&self, from: &Path, to: &Path) -> Result<(), StorageError>;
 
     /// Syncs a file somebody else wrote.
     fn sync_file(&self, path: &Path) -> Result<(), StorageError>;
@@ -161,6 +171,8 @@ pub enum Operation {
     List,
     /// Opening or reading a file.
     Read,
+    /// Locking a folder.
+    Lock,
 }
 
 impl Operation {
@@ -176,6 +188,7 @@ impl Operation {
             Self::Stat => "look at",
             Self::List => "list",
             Self::Read => "read",
+            Self::Lock => "lock",
         }
     }
 }
@@ -237,7 +250,7 @@ impl StorageError {
 /// Returns what to do, where we know it.
 fn hint(err: &StorageError) -> &'static str {
     if err.is_exdev() {
-        " (input, output, archive and quarantine must be on one filesystem)"
+        " (archive and quarantine must be on the filesystem of the input)"
     } else if err.is_forbidden() {
         " (check the owner and the permissions of its folder)"
     } else {
@@ -265,7 +278,7 @@ mod tests {
     fn errors_say_what_where_and_what_to_do() {
         let text = error(Errno::XDEV).to_string();
         assert!(text.starts_with("cannot move /in/a\\nb.csv: "), "{text}");
-        assert!(text.ends_with("must be on one filesystem)"), "{text}");
+        assert!(text.ends_with("(archive and quarantine must be on the filesystem of the input)"), "{text}");
         assert!(error(Errno::ACCESS).to_string().ends_with("permissions of its folder)"));
     }
 

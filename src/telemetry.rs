@@ -109,6 +109,8 @@ struct Inner {
     process: Mutex<process::Sampler>,
     /// Resident memory of the workers, by their numbers.
     workers_resident: Mutex<Vec<(usize, u64)>>,
+    /// Processor time of all workers there have been, in milliseconds.
+    workers_processor: AtomicU64,
     /// The daemon itself, for pages that people read.
     now: Mutex<DaemonNow>,
 }
@@ -156,6 +158,7 @@ impl Telemetry {
             readiness: AtomicU8::new(Readiness::Starting as u8),
             process: Mutex::new(process::Sampler::new()),
             workers_resident: Mutex::default(),
+            workers_processor: AtomicU64::new(0),
             now: Mutex::default(),
         };
         let telemetry = Self { inner: Arc::new(inner) };
@@ -275,7 +278,7 @@ impl Telemetry {
         self.exposition().write(Format::Text, &BTreeSet::new())
     }
 
-    /// The recorder keeps every series for ever; those of removed pipelines and rules are left out of the page.
+    /// The recorder keeps every series for ever, as it has no way to let one go; those of removed pipelines and rules are left out of the page.
     fn leave_out_removed(&self, page: &mut Page) {
         let pipelines = self.inner.pipelines.read().unwrap_or_else(PoisonError::into_inner);
         page.keep_pipelines(|pipeline, rule| {
@@ -308,6 +311,8 @@ impl Telemetry {
         for (worker, bytes) in &*self.inner.workers_resident.lock().unwrap_or_else(PoisonError::into_inner) {
             page.add(Name::WorkerResident, &[&worker.to_string()], bytes);
         }
+        let workers = process::thousandths(self.inner.workers_processor.load(Ordering::Relaxed));
+        page.add(Name::WorkerCpu, &[], workers);
         self.inner.process.lock().unwrap_or_else(PoisonError::into_inner).add_to(page);
     }
 }

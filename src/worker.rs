@@ -55,6 +55,11 @@ pub trait Runner: Send + Sync {
     /// From now on most jobs are of this configuration.
     fn adopt(&self, _config: &Arc<Config>) {}
 
+    /// Returns the time that the processes of its own that live have had on the processors, in ticks.
+    fn processor_ticks(&self) -> u64 {
+        0
+    }
+
     /// Returns the resident memory of each process of its own, in bytes, by the number it is known by.
     fn resident(&self) -> Vec<(usize, u64)> {
         Vec::new()

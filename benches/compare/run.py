@@ -7,7 +7,7 @@
              aggregate, everything synced to disk. Fails if the three do not agree on every row and on the aggregate
   reader     reading alone: every typed column in memory
   dirty      forebay on a sound file and on one with 1 % broken records
-  scaling    forebay on 1, 2, 4 and 8 GB (--gigabytes); each file is deleted when it is done
+  scaling    the daemon on 1, 2, 4 and 8 GB (--gigabytes): time, and memory of it and its workers together
   small      the daemon and many small files (--files of 100 rows each): files per second, and each published once
   latency    the idle daemon: from the rename of a file of 1,000 rows to its publication, --drops of them one by one
   scrape     how long a scrape takes while the daemon has the whole job and --files small files to do

@@ -1,12 +1,15 @@
-"""How forebay grows with the file: one file that gets longer, with other rows in every gigabyte."""
+"""How the daemon and its workers grow with the file: one file that gets longer, with other rows in every gigabyte."""
 
 import json
+import os
 import shutil
 import statistics
+import time
 from pathlib import Path
 
 import prepare
-from measure import Sample, mb, pin, rounds, run, table, warm
+from daemon import Daemon
+from measure import Sample, mb, pin, rounds, table, warm
 from options import Options
 
 ROWS_PER_GB = 6_420_000
@@ -14,8 +17,7 @@ ROWS_PER_GB = 6_420_000
 
 def main(options: Options, folder: Path) -> str:
     prepare.room(max(options.gigabytes) * 1.6 + 2)
-    forebay, config = prepare.forebay(), prepare.config(folder)
-    csv, out = folder / "growing.csv", folder / "out"
+    binary, csv = prepare.forebay(), folder / "growing.csv"
     pin(options.threads)
     rows, first, grown = [], 0, 0.0
     for size in sorted(options.gigabytes):
@@ -25,16 +27,29 @@ def main(options: Options, folder: Path) -> str:
             # Every piece has a seed of its own, so no row comes twice.
             append(csv, folder / "piece.csv", round(piece * ROWS_PER_GB), seed=round(grown * 1000))
         warm(csv)
-
-        def once() -> Sample:
-            shutil.rmtree(out, ignore_errors=True)
-            return run([forebay, "once", csv, "-c", config, "--json", "--out", out], folder, options.threads)
-
-        [samples] = rounds({f"{size:g} GB": once}, options.rounds).values()
+        [samples] = rounds({f"{size:g} GB": lambda: job(binary, csv, folder / "daemon")}, options.rounds).values()
         first = first or max(sample.rss for sample in samples)
         rows.append(row(csv.stat().st_size, samples, first))
     head = ["file", "records", "wall, median", "records/s", "speed", "peak RSS", "times the first"]
     return f"{options.rounds} rounds\n\n{table(head, rows)}"
+
+
+def job(binary: Path, csv: Path, place: Path) -> Sample:
+    """Drops the file into a new daemon, waits until it is published and archived, and takes it back."""
+    place.mkdir()
+    os.sync()
+    with Daemon(binary, place) as daemon:
+        began, cpu = time.monotonic(), daemon.cpu()
+        os.rename(csv, daemon.inbox / csv.name)
+        daemon.wait("the file", daemon.published, pause=0.01)
+        wall, cpu = time.monotonic() - began, daemon.cpu() - cpu
+        daemon.wait("its end", lambda: daemon.processed().get("succeeded"))
+        rss, [manifest] = daemon.peak_rss(), daemon.published()
+        printed = manifest.read_text()
+    [archived] = (place / "data" / "archive").rglob(f"*-{csv.name}")
+    archived.rename(csv)
+    shutil.rmtree(place)
+    return Sample(wall, cpu, rss, printed)
 
 
 def row(size: int, samples: list[Sample], first: int) -> list[object]:

@@ -3,11 +3,11 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use super::{AdmitError, Arrival, Claim, Found, Opened, open_regular};
+use super::{AdmitError, Arrival, Claim, Found};
 use crate::config::{OnSuccess, Pipeline};
 use crate::job::{FileId, FileStamp, kept_name};
 use crate::ledger::{FileRow, FileState, Intent, Ledger, LedgerError};
-use crate::storage::{EntryKind, Storage, StorageError};
+use crate::storage::{EntryKind, Opened, Storage, StorageError, open_regular, refuse_links};
 
 /// Returns the folder of an inbox in which claimed files lie.
 #[must_use]
@@ -88,7 +88,9 @@ fn dangling_intent(
 }
 
 fn take(storage: &dyn Storage, pipeline: &Pipeline, row: &FileRow, from: &Path) -> Result<(), StorageError> {
-    storage.make_dirs(&claimed_root(pipeline))?;
+    let work = claimed_root(pipeline);
+    refuse_links(&work)?;
+    storage.make_dirs(&work)?;
     storage.rename_noreplace(from, &row.input_path)
 }
 

@@ -1,13 +1,16 @@
+use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
 use std::sync::Arc;
 
-use rustix::fs::{CWD, FileType as Type};
+use rustix::fs::{CWD, FileType as Type, Mode};
+use rustix::io::Errno;
 
 use super::*;
 use crate::config::OnSuccess;
 use crate::publish::testing::{Rig, files_below, names};
 use crate::storage::failing::{FailAt, Fault};
-use crate::storage::{Disk, Storage as _};
+use crate::storage::{Disk, Opened, Storage as _, open_regular};
 
 fn found(rig: &Rig, name: &str) -> Found {
     rig.found(OsStr::new(name)).unwrap()

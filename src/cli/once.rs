@@ -88,7 +88,7 @@ pub(super) fn once(global: &Global, args: &OnceArgs, console: &Console) -> Resul
         }
     }
     let duration = run.clock.monotonic().saturating_sub(began);
-    let summary = summary(&run, &verdicts, duration);
+    let summary = summary(&run, &verdicts, args.files.len(), duration);
     if args.json {
         console.json(&document(&verdicts, &summary));
     } else if summary.rows.read > 0 {
@@ -96,8 +96,11 @@ pub(super) fn once(global: &Global, args: &OnceArgs, console: &Console) -> Resul
             console.say(&line);
         }
     }
+    if summary.not_taken > 0 {
+        console.warn(&format!("interrupted: {} of {} files were not begun", summary.not_taken, args.files.len()));
+    }
     export(args, &summary)?;
-    let all = verdicts.len() == args.files.len() && verdicts.iter().all(Verdict::fine);
+    let all = summary.not_taken == 0 && verdicts.iter().all(Verdict::fine);
     Ok(if all { Exit::Done } else { Exit::SomeFailed })
 }
 
@@ -173,7 +176,7 @@ fn stop_on_signal(stop: &CancellationToken) -> Result<tokio::runtime::Runtime, F
     Ok(runtime)
 }
 
-fn summary(run: &Run<'_>, verdicts: &[Verdict], duration: Duration) -> RunSummary {
+fn summary(run: &Run<'_>, verdicts: &[Verdict], given: usize, duration: Duration) -> RunSummary {
     let mut rows = RowCounts::default();
     let mut files = std::collections::BTreeMap::new();
     for verdict in verdicts {
@@ -182,7 +185,14 @@ fn summary(run: &Run<'_>, verdicts: &[Verdict], duration: Duration) -> RunSummar
             rows += verdict.rows;
         }
     }
-    RunSummary { pipeline: run.pipeline.name.clone(), rows, duration, completed_at: run.clock.now(), files }
+    RunSummary {
+        pipeline: run.pipeline.name.clone(),
+        rows,
+        duration,
+        completed_at: run.clock.now(),
+        files,
+        not_taken: given.saturating_sub(verdicts.len()) as u64,
+    }
 }
 
 fn document(verdicts: &[Verdict], summary: &RunSummary) -> Value {
@@ -190,16 +200,16 @@ fn document(verdicts: &[Verdict], summary: &RunSummary) -> Value {
         "pipeline": summary.pipeline,
         "rows": summary.rows,
         "duration_seconds": summary.duration.as_secs_f64(),
+        "not_taken": summary.not_taken,
         "files": verdicts.iter().map(Verdict::document).collect::<Vec<_>>(),
     })
 }
 
+/// Leaves the metrics wherever they were asked for: a place that fails takes nothing from the other.
 fn export(args: &OnceArgs, summary: &RunSummary) -> Result<(), Failure> {
-    if let Some(path) = &args.textfile {
-        summary.write_textfile(path).map_err(|error| Failure::internal(shared::chain(&error)))?;
-    }
-    if let Some(url) = &args.push {
-        summary.push(url).map_err(|error| Failure::internal(shared::chain(&error)))?;
-    }
-    Ok(())
+    let written =
+        args.textfile.as_ref().map(|path| summary.write_textfile(path).map_err(|error| shared::chain(&error)));
+    let pushed = args.push.as_ref().map(|url| summary.push(url).map_err(|error| shared::chain(&error)));
+    let failed: Vec<String> = [written, pushed].into_iter().flatten().filter_map(Result::err).collect();
+    if failed.is_empty() { Ok(()) } else { Err(Failure::internal(failed.join("; "))) }
 }

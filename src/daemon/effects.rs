@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::failing::Fatal;
 use super::flight::{Flight, Pulse};
 use super::setup::claimed;
 use super::{Held, Lane, Notice, Shared, Staged, Told};
@@ -16,11 +17,6 @@ use crate::job::{
 };
 use crate::ledger::AttemptEnd;
 use crate::publish::{Begun, Finished, Manifest, PublishError, Refusal};
-
-/// The ledger cannot be trusted any more: the daemon must end, and recover at its next start.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub(super) struct Fatal(String);
 
 impl Shared {
     /// Carries out one action that is not a tell.
@@ -54,6 +50,11 @@ impl Shared {
         first_seen: Timestamp,
     ) -> Result<ClaimResult, Fatal> {
         let pipeline = &lane.pipeline;
+        if !lane.locks.are_ours(pipeline) {
+            let message =
+                format!("{}: its folders are not all there and ours alone; its next scan tries again", lane.key);
+            return Ok(ClaimResult::Failed { disk_full: false, message });
+        }
         let found = Found { name: (**name).to_owned(), path: pipeline.input.join(&**name), stamp, first_seen };
         Ok(match self.publisher.claim(pipeline, &found) {
             Ok(Claim::Claimed(arrival)) => {
@@ -73,7 +74,9 @@ impl Shared {
             Ok(Claim::NotAFile(kind)) => ClaimResult::NotAFile(kind),
             Err(error) => {
                 let error = self.survivable(error)?;
-                ClaimResult::Failed { disk_full: error.is_full(), message: error.to_string() }
+                let (disk_full, message) = (error.is_full(), error.to_string());
+                self.tell_unclaimed(&lane.key, name, &error);
+                ClaimResult::Failed { disk_full, message }
             }
         })
     }
@@ -94,11 +97,14 @@ impl Shared {
         // Cheaper than processing it: only a content of a size seen before is read for this.
         let duplicate = self
             .publisher
-            .known_content(&pipeline, &job)
+            .known_content(&pipeline, &job, &|| self.cancel.is_cancelled())
             .and_then(|known| known.map(|known| self.publisher.archive_duplicate(&pipeline, &job, &known)).transpose());
         match duplicate {
             Ok(None) => {}
             Ok(Some(finished)) => return Ok(self.finished(&finished, None)),
+            Err(error) if self.cancel.is_cancelled() && !error.must_stop() => {
+                return Ok(Event::Failed { id, error: JobError::Cancelled });
+            }
             Err(error) => return self.broke(id, error),
         }
         let pulse = Pulse::default();
@@ -179,8 +185,7 @@ impl Shared {
             Ok(held) => Ok(Event::Concluded { id, held }),
             Err(error) => {
                 let error = self.survivable(error)?;
-                let (settled, disk_full) = (error.is_unfinished(), error.is_full());
-                Ok(Event::Stuck { id, settled, disk_full, message: error.to_string() })
+                Ok(self.stuck(id, &error))
             }
         }
     }
@@ -233,30 +238,6 @@ impl Shared {
                 Ok(true)
             }
         }
-    }
-
-    /// A step of the durable path failed during an attempt.
-    fn broke(&self, id: FileId, error: PublishError) -> Result<Event, Fatal> {
-        let error = self.survivable(error)?;
-        let message = error.to_string();
-        if error.is_unfinished() {
-            return Ok(Event::Stuck { id, settled: true, disk_full: error.is_full(), message });
-        }
-        let error = if matches!(error, PublishError::Vanished { .. }) {
-            JobError::Vanished { message }
-        } else {
-            JobError::Retry { reason: error.retry_reason(), message }
-        };
-        Ok(Event::Failed { id, error })
-    }
-
-    /// Lets an error through that one file can have, and stops at one that concerns them all.
-    fn survivable(&self, error: PublishError) -> Result<PublishError, Fatal> {
-        if error.must_stop() {
-            self.error("ledger", "other", &error.to_string());
-            return Err(Fatal(error.to_string()));
-        }
-        Ok(error)
     }
 
     fn held(&self, id: &FileId) -> Option<(Arc<Pipeline>, Held)> {

@@ -1,6 +1,7 @@
 //! Why the daemon did not start, or ended.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use crate::config::ConfigErrors;
 use crate::http::WebConfigError;
@@ -34,6 +35,20 @@ pub enum DaemonError {
     /// The ledger cannot be used.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+    /// There is no ledger, and there are results of one.
+    #[error(
+        "there is no ledger in {}, but {} was published under one: mount the volume of the state folder or restore it, or make it anew with `forebay ledger rebuild` (an empty one would publish every file again)",
+        .state.display(), .result.display()
+    )]
+    LedgerLost {
+        /// The state folder.
+        state: PathBuf,
+        /// A result.
+        result: PathBuf,
+    },
+    /// Another daemon works in a folder of ours.
+    #[error("{0}")]
+    Shared(String),
     /// What an earlier run began cannot be finished.
     #[error("recovery: {0}")]
     Recovery(PublishError),
@@ -60,6 +75,8 @@ impl DaemonError {
             | Self::Listen { .. }
             | Self::Storage(_)
             | Self::Ledger(_)
+            | Self::LedgerLost { .. }
+            | Self::Shared(_)
             | Self::Recovery(_)
             | Self::Workers(_)
             | Self::Task { .. } => 70,

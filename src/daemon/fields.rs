@@ -3,6 +3,7 @@
 use super::{Notice, Shared, Told};
 use crate::engine::Tell;
 use crate::job::{FileId, RetryReason, display_name};
+use crate::telemetry::event::Resource;
 
 impl Shared {
     /// Tells people what the engine wants told.
@@ -21,19 +22,25 @@ impl Shared {
             Tell::ScanFailed { pipeline, message } => {
                 self.telemetry.emit(Told::ScanFailed { pipeline: &pipeline, message: &message });
             }
+            // What failed was told where it did.
             Tell::ClaimFailed { pipeline, name, message, delay } => {
-                let name = display_name(&name);
-                let delay = delay.as_secs_f64();
-                let message = format!("{pipeline}: cannot claim {name}: {message}; next try in {delay:.1} s");
-                self.error("publish", "claim", &message);
+                let (name, delay_seconds) = (display_name(&name), delay.as_secs_f64());
+                tracing::debug!(
+                    pipeline = &*pipeline,
+                    name,
+                    detail = message,
+                    delay_seconds,
+                    "the claim is tried again"
+                );
             }
             Tell::Retried { id, reason, message, delay } => self.tell_retried(&id, reason, &message, delay),
             Tell::Stuck { id, message, delay } => {
-                let delay = delay.as_secs_f64();
-                self.error("publish", "publish", &format!("{id}: {message}; next try in {delay:.1} s"));
+                let delay_seconds = delay.as_secs_f64();
+                tracing::debug!(file_id = id.as_str(), detail = message, delay_seconds, "the step is tried again");
             }
-            Tell::MemoryWait { active } => self.telemetry.emit(Told::Backpressure { reason: "memory", active }),
-            Tell::DiskWait { active } => self.telemetry.emit(Told::Backpressure { reason: "disk", active }),
+            Tell::MemoryWait { active } => self.wait(Resource::Memory, active),
+            Tell::DiskWait { active } => self.wait(Resource::Disk, active),
+            Tell::OutputWait { active } => self.wait(Resource::Output, active),
             Tell::Gone { pipeline } => self.gone(&pipeline),
             Tell::FirstScanDone => {
                 self.telemetry.emit(Told::Ready);
@@ -41,6 +48,10 @@ impl Shared {
                 self.notice(|| Notice::Ready);
             }
         }
+    }
+
+    fn wait(&self, reason: Resource, active: bool) {
+        self.telemetry.emit(Told::Backpressure { reason, active });
     }
 
     /// A pipeline that a reload removed has finished what it had.
@@ -52,6 +63,8 @@ impl Shared {
             self.telemetry.forget_pipeline(pipeline);
             tracing::info!(pipeline, "the removed pipeline has finished its files");
         }
+        drop(plans);
+        self.locks.release();
     }
 
     fn tell_retried(&self, id: &FileId, reason: RetryReason, message: &str, delay: std::time::Duration) {

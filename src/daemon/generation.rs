@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::locks::Held;
 use crate::config::{Config, OnSuccess, Pipeline};
 use crate::discover::Names;
 
@@ -20,6 +21,8 @@ pub(super) struct Lane {
     pub(super) pipeline: Arc<Pipeline>,
     pub(super) names: Names,
     pub(super) config: Arc<Config>,
+    /// Held as long as a file needs this.
+    pub(super) locks: Held,
 }
 
 impl Generation {
@@ -28,7 +31,7 @@ impl Generation {
         let lane = |pipeline: &Arc<Pipeline>| {
             let key: Arc<str> = pipeline.name.as_str().into();
             let (pipeline, names, config) = (Arc::clone(pipeline), Names::of(pipeline), Arc::clone(&config));
-            (Arc::clone(&key), Arc::new(Lane { key, pipeline, names, config }))
+            (Arc::clone(&key), Arc::new(Lane { key, pipeline, names, config, locks: Held::default() }))
         };
         Self { lanes: config.pipelines.iter().map(lane).collect(), config }
     }

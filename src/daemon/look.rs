@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::locks::NotOurs;
 use super::{Events, Lane, Shared, Told};
 use crate::config::{Config, Pipeline};
 use crate::discover::{self, Listing, Name, Names, Note, Watcher};
@@ -99,9 +100,14 @@ impl Shared {
             taken = self.clock.monotonic();
             scanned = scan();
         }
-        match scanned {
+        // Files that wait for an output are seen all the same.
+        let ours = || match self.locks.lock(&*self.storage, lane) {
+            Ok(()) | Err(NotOurs::Gone(_)) => Ok(()),
+            Err(why @ (NotOurs::Another(..) | NotOurs::Unsound(_))) => Err(why.to_string()),
+        };
+        match scanned.map_err(|error| error.to_string()).and_then(|listing| ours().map(|()| listing)) {
             Ok(listing) => Event::Scanned { pipeline, taken, seen: listing.seen },
-            Err(error) => Event::ScanFailed { pipeline, taken, message: error.to_string() },
+            Err(error) => Event::ScanFailed { pipeline, taken, message: error },
         }
     }
 

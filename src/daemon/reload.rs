@@ -113,7 +113,10 @@ impl Reloader {
 
     /// Does everything that may fail. Returns what the ledger knows of the pipelines that are new.
     fn prepare(&self, next: &Generation) -> Result<Anew, String> {
-        setup::make_folders(&*self.shared.storage, &next.config).map_err(|error| error.to_string())?;
+        let Shared { storage, publisher, telemetry, .. } = &*self.shared;
+        setup::make_folders(&**storage, &next.config).map_err(|error| error.to_string())?;
+        setup::make_outputs(publisher, &next.config, telemetry).map_err(|error| error.to_string())?;
+        self.shared.locks.all(&**storage, next)?;
         self.shared.runner.prepare(&next.config).map_err(|why| format!("no worker starts with it: {why}"))?;
         let new: Vec<Arc<Pipeline>> = {
             let plans = self.shared.plans();

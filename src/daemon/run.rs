@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::task::{JoinError, JoinSet};
 
-use super::effects::Fatal;
+use super::failing::Fatal;
 use super::{Inbox, LAST_BLOCK, Shared, Told, manager};
 use crate::engine::{Action, Event, State, Tell};
 use crate::lifecycle::Lifecycle;
@@ -107,7 +107,8 @@ impl Driver {
         }
         let reserved_memory = self.state.reserved_memory();
         self.shared.telemetry.emit(Told::WorkersBusy { workers: self.state.working(), reserved_memory });
-        for pipeline in self.state.pipelines() {
+        // Of an inbox nobody has looked into yet, "nothing waits" would be a guess.
+        for pipeline in self.state.pipelines().filter(|pipeline| self.state.has_looked(pipeline)) {
             let backlog = self.state.backlog(pipeline);
             self.shared.telemetry.emit(Told::Backlog {
                 pipeline,

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use super::locks::Locks;
 use super::look::Watch;
 use super::{DaemonError, DaemonOptions, Events, Generation, Held, Lane, LedgerView, Plans, Shared, Told};
 use crate::admit::Arrival;
@@ -16,7 +17,7 @@ use crate::config::{Config, OnSuccess, Pipeline};
 use crate::engine::{Claimed, Event, Limits, RetryPolicy, Rules, State, Tally};
 use crate::job::display_name;
 use crate::ledger::{Ledger, LedgerError, PipelineTimes};
-use crate::publish::{Publisher, Recovered};
+use crate::publish::{PublishError, Publisher, Recovered, any_result};
 use crate::storage::{Disk, Storage, StorageError};
 use crate::telemetry::event::Loaded;
 use crate::telemetry::{PipelineInfo, Telemetry, process};
@@ -70,20 +71,24 @@ pub(super) fn prepare(
     known: CancellationToken,
 ) -> Result<(Shared, State), DaemonError> {
     let storage: Arc<dyn Storage> = Arc::new(Disk::new());
+    refuse_lost_ledger(&*storage, &config)?;
     make_folders(&*storage, &config)?;
     crate::config::check_folders(&config).map_err(DaemonError::Folders)?;
     let ledger = Arc::new(open_ledger(&config, &telemetry, &clock)?);
     view.open(&config)?;
     let publisher = Publisher::new(Arc::clone(&storage), Arc::clone(&ledger), Arc::clone(&clock));
-    let recovered = publisher.recover(&config.pipelines).map_err(DaemonError::Recovery)?;
-    tell_restored(&telemetry, &restored(&ledger, &config.pipelines)?);
-    let mut state = State::new(rules(&config), limits(&config, options.retry), fastrand::u64(..));
-    let watcher = Mutex::new(Watch::new(&config, &telemetry, events.clone()));
+    make_outputs(&publisher, &config, &telemetry).map_err(DaemonError::Recovery)?;
     let first = Arc::new(Generation::of(config));
+    let (config, locks) = (&first.config, Locks::default());
+    let recovered = publisher.recover(&locks.sound(&*storage, &first, &telemetry)?).map_err(DaemonError::Recovery)?;
+    tell_restored(&telemetry, &restored(&ledger, &config.pipelines)?);
+    let mut state = State::new(rules(config), limits(config, options.retry), fastrand::u64(..));
+    let watcher = Mutex::new(Watch::new(config, &telemetry, events.clone()));
     let shared = Shared {
         files: Mutex::default(),
         staged: Mutex::default(),
         watcher,
+        locks,
         events,
         cancel: CancellationToken::new(),
         known,
@@ -105,12 +110,38 @@ pub(super) fn prepare(
     Ok((shared, state))
 }
 
-/// Makes every folder the pipelines need.
+/// Refuses to begin with an empty ledger beside results: whatever is dropped again would be published again.
+fn refuse_lost_ledger(storage: &dyn Storage, config: &Config) -> Result<(), DaemonError> {
+    if !Ledger::would_be_new(&config.state)? {
+        return Ok(());
+    }
+    for pipeline in &config.pipelines {
+        if let Some(result) = any_result(storage, pipeline)? {
+            return Err(DaemonError::LedgerLost { state: config.state.clone(), result });
+        }
+    }
+    Ok(())
+}
+
+/// Makes every folder the pipelines need but their outputs.
 pub(super) fn make_folders(storage: &dyn Storage, config: &Config) -> Result<(), StorageError> {
     for pipeline in &config.pipelines {
-        let staging = pipeline.staging_root();
-        for dir in [&pipeline.input, &pipeline.output, &staging, &pipeline.archive, &pipeline.quarantine] {
+        for dir in [&pipeline.input, &pipeline.archive, &pipeline.quarantine] {
             storage.make_dirs(dir)?;
+        }
+    }
+    Ok(())
+}
+
+/// Makes their outputs. One that is gone is told and left alone: its files wait for it, and the other pipelines go on.
+pub(super) fn make_outputs(publisher: &Publisher, config: &Config, telemetry: &Telemetry) -> Result<(), PublishError> {
+    for pipeline in &config.pipelines {
+        match publisher.make_output(pipeline) {
+            Err(PublishError::OutputGone(gone)) => {
+                let message = format!("{}: {gone}", pipeline.name);
+                telemetry.emit(Told::Error { component: "publish", kind: "recover", message: &message });
+            }
+            made => made?,
         }
     }
     Ok(())

@@ -151,6 +151,32 @@ fn a_restart_knows_what_was_done() {
 }
 
 #[test]
+fn an_output_that_is_not_mounted_at_a_start_is_waited_for_and_the_other_pipelines_go_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let both = format!("{PIPELINE}{}", PIPELINE.replace("pipelines.p", "pipelines.q"));
+    put(dir.path(), "a.csv", "id,amount\n1,1\n");
+    let mut daemon = Running::start(dir.path(), &both);
+    assert_eq!(daemon.wait_finished(1)["a.csv"].0, Outcome::Succeeded);
+    daemon.stop();
+    let (output, away) = (dir.path().join("data/out/p"), dir.path().join("away"));
+    rustix::fs::rename(&output, &away).unwrap();
+    std::fs::create_dir(&output).unwrap();
+    put(dir.path(), "b.csv", "id,amount\n2,2\n");
+    let mut daemon = Running::start(dir.path(), &both);
+    daemon.wait_metric("forebay_errors_total{component=\"publish\",kind=\"recover\"} 1");
+    std::fs::File::create(dir.path().join("data/in/q/c.csv")).unwrap().write_all(b"id,amount\n3,3\n").unwrap();
+    let other = daemon.wait_finished(1);
+    assert_eq!(other["c.csv"].0, Outcome::Succeeded);
+    daemon.wait_metric("forebay_files_pending{pipeline=\"p\"} 1");
+    assert_eq!(std::fs::read_dir(&output).unwrap().count(), 0, "nothing is made where it should be mounted");
+    std::fs::remove_dir(&output).unwrap();
+    rustix::fs::rename(&away, &output).unwrap();
+    let (outcome, row) = daemon.wait_finished(1).remove("b.csv").unwrap();
+    assert_eq!((outcome, row.attempts), (Outcome::Succeeded, 0));
+    daemon.stop();
+}
+
+#[test]
 fn kept_files_stay_and_are_taken_once() {
     let dir = tempfile::tempdir().unwrap();
     let keep = PIPELINE.replace("settle", "on_success = \"keep\"\nsettle");

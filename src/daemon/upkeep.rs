@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::{Shared, Told};
+use crate::telemetry::process;
 
 /// Time between two rounds.
 const ROUND: Duration = Duration::from_secs(2);
@@ -26,16 +27,21 @@ pub(super) async fn keep(shared: Arc<Shared>) -> Result<(), String> {
         ticks.tick().await;
         let shared = Arc::clone(&shared);
         let done = tokio::task::spawn_blocking(move || shared.round(round)).await;
-        done.map_err(|error| error.to_string())?;
+        done.map_err(|error| error.to_string())??;
     }
     Ok(())
 }
 
 impl Shared {
-    fn round(&self, round: u64) {
+    fn round(&self, round: u64) -> Result<(), String> {
+        self.publisher.ledger().still_there().map_err(|error| error.to_string())?;
         self.telemetry.run_upkeep();
         self.volumes();
         self.telemetry.emit(Told::WorkersResident { workers: &self.runner.resident() });
+        // Those that have ended first: who ends in between is counted later, not twice.
+        let ended = process::processor_ticks_of_ended();
+        let time = process::time_of(ended + self.runner.processor_ticks());
+        self.telemetry.emit(Told::WorkersProcessor { time });
         if round.is_multiple_of(QUARANTINE) {
             for lane in self.plan().lanes.values() {
                 if let Err(error) = self.publisher.reconcile_quarantine(&lane.pipeline) {
@@ -44,6 +50,7 @@ impl Shared {
             }
         }
         self.holdings();
+        Ok(())
     }
 
     /// Tells what the ledger holds now, if counting it is cheap; the next round does it in any case.

@@ -1,6 +1,6 @@
 //! Questions to Prometheus, made of the catalogue's names: what is not in there cannot be asked for.
 
-use crate::telemetry::catalog::{Kind, Metric, Name, Values};
+use crate::telemetry::catalog::{self, Kind, Metric, Name, Values};
 
 /// A series of Prometheus' own: whether a target could be scraped.
 pub(super) const UP: &str = "up";
@@ -49,11 +49,10 @@ pub(super) enum Unit {
 impl Unit {
     /// Returns the unit of a metric's values; of a timestamp the unit of its age.
     pub(super) fn of(name: Name) -> Self {
-        let metric = name.metric().name.trim_end_matches("_total");
-        match metric.rsplit('_').next() {
-            Some("bytes") => Self::Bytes,
-            Some("seconds") => Self::Seconds,
-            _ => Self::Count,
+        match name.metric().unit {
+            catalog::Unit::Bytes => Self::Bytes,
+            catalog::Unit::Seconds => Self::Seconds,
+            catalog::Unit::Count => Self::Count,
         }
     }
 

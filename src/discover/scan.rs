@@ -11,7 +11,7 @@ use rustix::io::Errno;
 
 use super::names::{Kind, Names};
 use super::sighting::{Name, Sighting};
-use crate::job::FileStamp;
+use crate::job::{FileStamp, Timestamp};
 
 /// Which directory an inbox path led to: after a remount or a swap it is another one, and its watch is worth nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,7 +130,7 @@ fn stat(folder: &OwnedFd, name: &OsStr, marked: bool) -> Sighting {
         Err(_) => return Sighting::NotAFile("unreadable"),
     };
     match FileType::from_raw_mode(stat.st_mode) {
-        FileType::RegularFile => Sighting::File { stamp: stamp(&stat), marked },
+        FileType::RegularFile => Sighting::File { stamp: stamp(&stat), changed: changed(&stat), marked },
         FileType::Symlink => Sighting::NotAFile("symlink"),
         FileType::Directory => Sighting::NotAFile("directory"),
         FileType::Fifo => Sighting::NotAFile("fifo"),
@@ -148,6 +148,12 @@ fn stamp(stat: &rustix::fs::Stat) -> FileStamp {
         size: u64::try_from(stat.st_size).unwrap_or(0),
         mtime_ns: (stat.st_mtime as i64).saturating_mul(1_000_000_000).saturating_add(stat.st_mtime_nsec as i64),
     }
+}
+
+#[expect(clippy::cast_possible_wrap, reason = "nanoseconds are below 1e9, of whatever type the platform makes them")]
+#[expect(clippy::unnecessary_cast, reason = "the type differs between platforms")]
+fn changed(stat: &rustix::fs::Stat) -> Timestamp {
+    Timestamp((stat.st_ctime as i64).saturating_mul(1_000_000_000).saturating_add(stat.st_ctime_nsec as i64))
 }
 
 #[cfg(test)]
@@ -190,8 +196,9 @@ mod tests {
             size: 8,
             mtime_ns: meta.mtime() * 1_000_000_000 + meta.mtime_nsec(),
         };
+        let changed = Timestamp(meta.ctime() * 1_000_000_000 + meta.ctime_nsec());
         let expected = [
-            ("file.csv", Sighting::File { stamp, marked: true }),
+            ("file.csv", Sighting::File { stamp, changed, marked: true }),
             ("dir.csv", Sighting::NotAFile("directory")),
             ("link.csv", Sighting::NotAFile("symlink")),
             ("dangling.csv", Sighting::NotAFile("symlink")),

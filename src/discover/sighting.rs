@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::sync::Arc;
 
-use crate::job::FileStamp;
+use crate::job::{FileStamp, Timestamp};
 
 /// A name in an inbox: raw bytes, cheap to copy, because one candidate is known in several queues.
 pub type Name = Arc<OsStr>;
@@ -15,6 +15,8 @@ pub enum Sighting {
     File {
         /// Its identity, size and modification time.
         stamp: FileStamp,
+        /// When anything of it last changed (ctime), by the file system's clock: its bytes, its name, its rights.
+        changed: Timestamp,
         /// Whether its done marker exists; always true without `done_marker`.
         marked: bool,
     },

@@ -234,7 +234,7 @@ pub enum Tell {
         bytes: u64,
         /// Who told of it.
         source: DiscoverySource,
-        /// When.
+        /// When it arrived.
         at: Timestamp,
     },
     /// Something that is no file: told once for as long as it lies there.
@@ -294,6 +294,11 @@ pub enum Tell {
     /// Whether any pipeline waits for room on a disk.
     DiskWait {
         /// Whether one does.
+        active: bool,
+    },
+    /// Whether any file cannot get to its end, as a step after its outcome fails, and not for want of room.
+    OutputWait {
+        /// Whether one cannot.
         active: bool,
     },
     /// Whether the file whose turn it is waits for memory.

@@ -19,6 +19,7 @@ pub(super) struct Wants {
 
 #[derive(Debug, Clone)]
 struct Candidate {
+    /// When it arrived, as far as anybody knows: when it was first seen, or what [`arrival`] makes of it.
     first_seen: Timestamp,
     source: DiscoverySource,
     /// An event spoke of it.
@@ -253,7 +254,9 @@ impl Inbox {
                 self.unready(name);
                 self.not_a_file(name, kind, wants);
             }
-            Sighting::File { stamp, marked } => self.sight_file(name, stamp, marked, source, taken, now, wants),
+            Sighting::File { stamp, changed, marked } => {
+                self.sight_file(name, stamp, changed, marked, source, taken, now, wants);
+            }
         }
     }
 
@@ -262,6 +265,7 @@ impl Inbox {
         &mut self,
         name: &Name,
         stamp: FileStamp,
+        changed: Timestamp,
         marked: bool,
         source: DiscoverySource,
         taken: Duration,
@@ -291,6 +295,9 @@ impl Inbox {
             if wait.is_zero() { Verdict::Whole } else { Verdict::Wait(now.monotonic + wait) }
         };
         if !std::mem::replace(&mut candidate.told, true) {
+            if source == DiscoverySource::Startup {
+                candidate.first_seen = arrival(changed, candidate.first_seen);
+            }
             let pipeline = Arc::clone(&self.rules.pipeline);
             let (source, at) = (candidate.source, candidate.first_seen);
             let discovered = Tell::Discovered { pipeline, name: Arc::clone(name), bytes: stamp.size, source, at };
@@ -479,6 +486,16 @@ impl Inbox {
             self.hint(name, now, wants);
         }
     }
+}
+
+/// Returns when a file arrived that lay in the inbox before anybody looked: nobody saw it come, but the last write and the
+/// rename into the inbox are what the file system remembers of it. So a restart does not make waiting files young again.
+///
+/// The limits: whatever else changes the inode (`chmod`, a hard link) makes it younger; a file system that does not note
+/// renames tells of the last write, which may be older; one that remembers nothing has 0, and a clock that was ahead tells of
+/// the future: then it arrives now.
+fn arrival(changed: Timestamp, now: Timestamp) -> Timestamp {
+    if changed > Timestamp(0) { changed.min(now) } else { now }
 }
 
 impl Candidate {

@@ -144,6 +144,8 @@ pub struct State {
     jitter: fastrand::Rng,
     life: Life,
     told_first_scans: bool,
+    /// Files whose step got stuck, and not for want of room.
+    stuck: BTreeSet<FileId>,
     waits: Waits,
     told_waits: Waits,
 }
@@ -154,6 +156,8 @@ struct Waits {
     disk: bool,
     /// A file waits for memory, and with it all that would start after it.
     memory: bool,
+    /// A file has its outcome, or nearly, and what is left to do for it fails.
+    output: bool,
 }
 
 impl State {
@@ -172,6 +176,7 @@ impl State {
             jitter: fastrand::Rng::with_seed(seed),
             life: Life::Before,
             told_first_scans: false,
+            stuck: BTreeSet::new(),
             waits: Waits::default(),
             told_waits: Waits::default(),
         }
@@ -189,9 +194,13 @@ impl State {
         self.publish(now, &mut out);
         self.let_go(&mut out);
         self.waits.disk = self.lanes.values().any(|lane| lane.disk.is_active());
+        self.waits.output = !self.stuck.is_empty();
         let told = std::mem::replace(&mut self.told_waits, self.waits);
         if told.disk != self.waits.disk {
             out.push(Action::Tell(Tell::DiskWait { active: self.waits.disk }));
+        }
+        if told.output != self.waits.output {
+            out.push(Action::Tell(Tell::OutputWait { active: self.waits.output }));
         }
         if told.memory != self.waits.memory {
             out.push(Action::Tell(Tell::MemoryWait { active: self.waits.memory }));
@@ -235,6 +244,12 @@ impl State {
         self.life == Life::Draining
             && self.in_flight() == 0
             && self.lanes.values().all(|lane| lane.inbox.claiming() == 0)
+    }
+
+    /// Returns whether the inbox of `pipeline` has been looked into: before, nobody knows what waits there.
+    #[must_use]
+    pub fn has_looked(&self, pipeline: &str) -> bool {
+        self.lanes.get(pipeline).is_some_and(|lane| lane.first_scan_done)
     }
 
     /// Returns the queue of `pipeline`. Walks over its candidates.

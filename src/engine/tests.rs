@@ -1,5 +1,6 @@
 //! The engine against a small world of inboxes, workers and faults, in any order of events.
 
+mod arrival;
 mod kept;
 mod properties;
 mod retried;

@@ -6,7 +6,7 @@ use rusqlite::ErrorCode;
 
 use crate::job::FileId;
 use crate::ledger::FileState;
-use crate::storage::StorageError;
+use crate::storage::{StorageError, holder};
 
 /// The ledger refused or failed.
 #[derive(Debug, thiserror::Error)]
@@ -70,6 +70,15 @@ pub enum LedgerError {
     Missing {
         /// The state folder.
         dir: PathBuf,
+    },
+    /// The database was removed or replaced under the process that holds it.
+    #[error(
+        "the ledger {} was removed or replaced while forebay ran: put it back or restore it from a backup, or make it anew with `forebay ledger rebuild`",
+        .path.display()
+    )]
+    Replaced {
+        /// The database.
+        path: PathBuf,
     },
     /// The state folder cannot be made.
     #[error(transparent)]
@@ -145,8 +154,4 @@ impl From<rusqlite::Error> for LedgerError {
     fn from(cause: rusqlite::Error) -> Self {
         Self::Sql { op: "query", cause }
     }
-}
-
-fn holder(pid: Option<u32>) -> String {
-    pid.map_or_else(|| "its number is unknown".to_owned(), |pid| format!("pid {pid}"))
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::path::Path;
 use std::sync::PoisonError;
 
 use rusqlite::{Connection, OptionalExtension as _, named_params, params};
@@ -133,6 +134,19 @@ impl Ledger {
     pub fn published_as(&self, pipeline: &str, blake3: &str) -> Result<Option<FileId>, LedgerError> {
         let Some(hash) = unhex(blake3) else { return Ok(None) };
         self.read("query", |connection| published_as(connection, pipeline, &hash))
+    }
+
+    /// Returns whether anything of this pipeline was published in this output, or surely will be.
+    pub fn has_results_in(&self, pipeline: &str, output: &Path) -> Result<bool, LedgerError> {
+        let below = [output.as_os_str().as_bytes(), b"/"].concat();
+        self.read("query", |connection| {
+            connection
+                .prepare_cached(
+                    "SELECT 1 FROM files
+                     WHERE pipeline = ?1 AND outcome = 'succeeded' AND substr(final_dir, 1, length(?2)) = ?2 LIMIT 1",
+                )?
+                .exists(params![pipeline, below])
+        })
     }
 
     /// Returns whether any file of so many bytes was published: only then can a new one be a duplicate.

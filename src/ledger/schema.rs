@@ -8,7 +8,7 @@ use rusqlite::{Connection, OpenFlags, ffi};
 use super::rebuild::REBUILT;
 use super::soundness::{PATIENCE, Soundness};
 use super::{DATABASE, LedgerError};
-use crate::storage::{Disk, Storage as _};
+use crate::storage::{Disk, Storage as _, StorageError};
 
 /// The version this program writes. Raise it with a step for [`open_or_create`], each its own transaction.
 const VERSION: i64 = 2;
@@ -30,6 +30,17 @@ pub(super) const BUSY: Duration = Duration::from_secs(10);
 
 /// Statements kept prepared: more than there are.
 const STATEMENTS: usize = 64;
+
+/// Returns whether there is nothing of a ledger in `dir`.
+pub(super) fn is_new(dir: &Path) -> Result<bool, StorageError> {
+    let wal = format!("{DATABASE}-wal");
+    for name in [DATABASE, &wal, REBUILT] {
+        if Disk::new().stat(&dir.join(name))?.is_some() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
 
 /// Opens the ledger of `dir` for writing. A new one is made under another name and renamed when it is whole, so an empty or
 /// headless `ledger.db` is never a first start but always damage.

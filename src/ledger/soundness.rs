@@ -52,6 +52,11 @@ impl Soundness {
         }
     }
 
+    /// Lets every verdict from now on be this.
+    pub(super) fn refuse(&self, damage: String) {
+        drop(self.damage.set(damage));
+    }
+
     /// Refuses if the database is known to be damaged.
     pub(super) fn verdict(&self, op: &'static str) -> Result<(), LedgerError> {
         let Some(damage) = self.damage.get() else { return Ok(()) };

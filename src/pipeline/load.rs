@@ -2,17 +2,16 @@
 
 pub mod decode;
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, BufReader, Read};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use encoding_rs::{Encoding, UTF_8};
-use rustix::fs::OFlags;
 
 use crate::csv::block::BlockError;
-use crate::job::{FileStamp, InputFacts, Job, JobError, QuarantineReason, RetryReason};
+use crate::job::{InputFacts, Job, JobError, QuarantineReason, RetryReason};
+use crate::storage::{Opened, entry_of, open_at};
 
 /// Text may be this many times as large as the compressed input, once it is larger than [`BOMB_GRACE`].
 pub const BOMB_RATIO: u64 = 250;
@@ -51,11 +50,7 @@ struct Seen {
 
 /// Opens the input of `job`, which must still be the file that was claimed.
 pub fn open(job: &Job, encoding: &'static Encoding) -> Result<Input, JobError> {
-    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let flags = i32::try_from(flags.bits()).unwrap_or_default();
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(&job.input);
-    let file = Arc::new(file.map_err(|error| open_failed(&error, job))?);
-    check_unchanged(&file, job)?;
+    let file = Arc::new(open_claimed(job)?);
     let seen = Arc::new(Seen::default());
     let raw = Hashing { file: Arc::clone(&file), seen: Arc::clone(&seen) };
     let fail = |error: io::Error| read_failed(&error, &seen, "none", job);
@@ -128,12 +123,18 @@ impl Tracker {
     }
 }
 
-fn open_failed(error: &io::Error, job: &Job) -> JobError {
-    let message = format!("cannot open {}: {error}", job.name);
-    if error.kind() == io::ErrorKind::NotFound {
-        JobError::Vanished { message }
-    } else {
-        JobError::Retry { reason: RetryReason::Io, message }
+/// Opens the file that was claimed, and nothing that somebody has put in its place.
+fn open_claimed(job: &Job) -> Result<File, JobError> {
+    let cannot = |why: &str| format!("cannot open {}: {why}", job.name);
+    let io = |why: &str| JobError::Retry { reason: RetryReason::Io, message: cannot(why) };
+    match open_at(&job.input) {
+        Ok(Opened::File(file, stamp)) if stamp == job.stamp => Ok(file),
+        Ok(Opened::File(..)) => Err(changed(job, "its size or time is not what it was when it was claimed")),
+        Ok(Opened::NotAFile("unreadable")) => Err(io("permission denied")),
+        Ok(Opened::NotAFile(kind)) => Err(changed(job, &format!("it is a {kind} now"))),
+        Ok(Opened::Missing) => Err(JobError::Vanished { message: cannot("it is gone") }),
+        Err(error) if error.is_missing() => Err(JobError::Vanished { message: cannot("its folder is gone") }),
+        Err(error) => Err(io(&error.to_string())),
     }
 }
 
@@ -143,9 +144,7 @@ fn check_unchanged(file: &File, job: &Job) -> Result<(), JobError> {
         message: format!("cannot stat {}: {error}", job.name),
     };
     let found = file.metadata().map_err(io)?;
-    let mtime_ns = found.mtime().saturating_mul(1_000_000_000).saturating_add(found.mtime_nsec());
-    let stamp = FileStamp { dev: found.dev(), ino: found.ino(), size: found.size(), mtime_ns };
-    if stamp == job.stamp {
+    if entry_of(&found).stamp == job.stamp {
         Ok(())
     } else {
         Err(changed(job, "its size or time is not what it was when it was claimed"))

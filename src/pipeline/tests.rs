@@ -122,7 +122,7 @@ fn a_symlink_is_never_followed() {
     let link = folder.path().join("link.csv");
     std::os::unix::fs::symlink(&job.input, &link).unwrap();
     job.input = link;
-    assert!(matches!(run_plainly(&job), Err(JobError::Retry { reason: RetryReason::Io, .. })));
+    assert!(matches!(run_plainly(&job), Err(JobError::Retry { reason: RetryReason::Changed, .. })));
 }
 
 #[test]

@@ -44,6 +44,14 @@ const SCENARIOS: &[Scenario] = &[
     Scenario { name: "delete", on_success: OnSuccess::Delete, ..ARCHIVE },
     Scenario { name: "keep", on_success: OnSuccess::Keep, ..ARCHIVE },
     Scenario { name: "quarantine", text: BAD, outcome: Outcome::Quarantined, ..ARCHIVE },
+    Scenario {
+        name: "quarantine, output apart",
+        text: BAD,
+        outcome: Outcome::Quarantined,
+        then: Rig::put_output_apart,
+        ..ARCHIVE
+    },
+    Scenario { name: "output apart", then: Rig::put_output_apart, ..ARCHIVE },
     Scenario { name: "keep, bad", on_success: OnSuccess::Keep, text: BAD, outcome: Outcome::Quarantined, ..ARCHIVE },
     Scenario { name: "empty", text: "", outcome: Outcome::Empty, ..ARCHIVE },
     Scenario { name: "duplicate", outcome: Outcome::Duplicate, before: Some(GOOD), ..ARCHIVE },

@@ -38,6 +38,10 @@ pub enum PublishError {
         /// What is wrong with them.
         message: String,
     },
+    /// The output is gone, and with it results that the ledger knows: its volume may not be mounted. Begin it again until it
+    /// is there; no attempt is spent.
+    #[error(transparent)]
+    OutputGone(StorageError),
     /// The outcome is settled and only the rest of the steps is left: `begin` does them. No attempt is spent, however often.
     #[error("file {id} is settled but not finished: {cause}")]
     Unfinished {
@@ -61,7 +65,11 @@ impl PublishError {
             Self::Storage(err) => err.is_full(),
             Self::Ledger(err) => err.is_full(),
             Self::Unfinished { cause, .. } => cause.is_full(),
-            Self::Changed { .. } | Self::Vanished { .. } | Self::Gate { .. } | Self::StagingLost { .. } => false,
+            Self::Changed { .. }
+            | Self::Vanished { .. }
+            | Self::Gate { .. }
+            | Self::StagingLost { .. }
+            | Self::OutputGone(_) => false,
         }
     }
 
@@ -75,14 +83,16 @@ impl PublishError {
             | Self::Changed { .. }
             | Self::Vanished { .. }
             | Self::Gate { .. }
-            | Self::StagingLost { .. } => false,
+            | Self::StagingLost { .. }
+            | Self::OutputGone(_) => false,
         }
     }
 
-    /// Returns whether the outcome is settled: begin it again until it is finished, and spend no attempt on it.
+    /// Returns whether the file itself is not at fault, as its outcome is settled or its output is gone: begin it again until
+    /// it is finished, and spend no attempt on it.
     #[must_use]
     pub const fn is_unfinished(&self) -> bool {
-        matches!(self, Self::Unfinished { .. })
+        matches!(self, Self::Unfinished { .. } | Self::OutputGone(_))
     }
 
     /// Returns why the attempt is tried again, in one word.

@@ -2,15 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use polars::prelude::{ParquetReader, SerReader as _};
 
 use super::{MANIFEST, Manifest, PublishError, REJECTS};
 use crate::admit::fingerprint;
-use crate::job::JobReport;
+use crate::job::{Job, JobReport};
 use crate::ledger::FileRow;
-use crate::storage::{EntryKind, Operation, Storage, StorageError};
+use crate::storage::{EntryKind, Opened, Operation, Storage, StorageError, open_at};
 
 /// Step 6: own sums agree, every output has the bytes and rows it claims, and nothing else lies there.
 pub(super) fn check(storage: &dyn Storage, staging: &Path, report: &JobReport) -> Result<(), PublishError> {
@@ -144,8 +145,41 @@ pub(super) fn has_manifest_of(storage: &dyn Storage, dir: &Path, row: &FileRow) 
 
 /// Returns the hash of a file's bytes, lower-case hex.
 pub(super) fn fingerprint_of(path: &Path) -> Result<String, PublishError> {
-    let hash = File::open(path).and_then(fingerprint).map_err(|err| StorageError::new(Operation::Read, path, err))?;
-    Ok(hash.to_hex().to_string())
+    let failed = |err: std::io::Error| StorageError::new(Operation::Read, path, err);
+    let file = match open_at(path)? {
+        Opened::File(file, _) => file,
+        Opened::Missing => return Err(failed(std::io::ErrorKind::NotFound.into()).into()),
+        Opened::NotAFile("unreadable") => return Err(failed(std::io::ErrorKind::PermissionDenied.into()).into()),
+        Opened::NotAFile(kind) => return Err(failed(std::io::Error::other(format!("it is a {kind}"))).into()),
+    };
+    Ok(fingerprint(file).map_err(failed)?.to_hex().to_string())
+}
+
+/// Returns the hash of a job's input, which must still be the file that was claimed. Fails once `stop` says so.
+pub(super) fn fingerprint_of_input(job: &Job, stop: &dyn Fn() -> bool) -> Result<String, PublishError> {
+    let name = || job.name.clone();
+    let file = match open_at(&job.input)? {
+        Opened::File(file, stamp) if stamp == job.stamp => file,
+        Opened::File(..) | Opened::NotAFile(_) => return Err(PublishError::Changed { name: name() }),
+        Opened::Missing => return Err(PublishError::Vanished { name: name() }),
+    };
+    let hash = fingerprint(Stoppable { file, stop });
+    Ok(hash.map_err(|err| StorageError::new(Operation::Read, &job.input, err))?.to_hex().to_string())
+}
+
+/// A file that ends with an error once it is to be read no further.
+struct Stoppable<'s> {
+    file: File,
+    stop: &'s dyn Fn() -> bool,
+}
+
+impl Read for Stoppable<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        if (self.stop)() {
+            return Err(std::io::Error::other("asked to stop"));
+        }
+        self.file.read(buffer)
+    }
 }
 
 /// Returns the rows a Parquet file says it has; `None` for other files.

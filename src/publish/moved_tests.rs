@@ -166,6 +166,48 @@ fn an_output_that_is_not_mounted_is_waited_for_by_what_was_staged_in_it() {
 }
 
 #[test]
+fn nothing_is_begun_in_an_output_that_is_not_mounted_and_nothing_is_made_there() {
+    let rig = left_staged(|| {
+        let (rig, _) = published();
+        rig.drop_file("y.csv", "y,1\n");
+        rig
+    });
+    let (output, away) = (rig.pipeline.output.clone(), rig.dir.path().join("away"));
+    mv(&output, &away);
+    // What is left is the folder it was mounted at.
+    Disk::new().make_dirs(&output).unwrap();
+    let publisher = rig.open_disk();
+    let gone = publisher.make_output(&rig.pipeline).unwrap_err();
+    assert!(gone.to_string().contains("out/trips/.forebay: it is missing: is its volume mounted?"), "{gone}");
+    let told = publisher.recover(&[Arc::clone(&rig.pipeline)]).unwrap();
+    assert!(matches!(&told[..], [Recovered::Stuck { .. }]), "{told:?}");
+    let new = rig.claimed(&publisher, "z.csv", "z,1\n");
+    let err = publisher.begin(&rig.pipeline, &new).unwrap_err();
+    assert!(err.is_unfinished() && err.to_string().contains("mounted"), "{err}");
+    assert_eq!(publisher.ledger().get(&new.id).unwrap().starts, 0, "it was not begun");
+    assert_eq!(Disk::new().list(&output).unwrap(), [] as [&str; 0], "nothing is made where it should be mounted");
+    drop(publisher);
+
+    Disk::new().remove_empty_dir(&output).unwrap();
+    mv(&away, &output);
+    let publisher = rig.open_disk();
+    publisher.make_output(&rig.pipeline).unwrap();
+    rig.run(&publisher);
+    let rows = publisher.ledger().files(&Filter::default()).unwrap();
+    assert!(rows.iter().all(|row| row.outcome == Some(Outcome::Succeeded) && row.attempts == 0), "{rows:?}");
+    assert_eq!((rows.len(), rig.seen().len()), (3, 3));
+}
+
+#[test]
+fn an_output_nothing_was_published_in_is_made() {
+    let mut rig = published().0;
+    rig.move_output(Move::Nothing);
+    let publisher = rig.open_disk();
+    publisher.make_output(&rig.pipeline).unwrap();
+    assert!(names::staging_root(&rig.pipeline.output).try_exists().unwrap());
+}
+
+#[test]
 fn an_output_that_is_gone_for_good_is_given_up_by_making_its_folder() {
     let mut rig = left_staged(dropped);
     let output = rig.pipeline.output.clone();

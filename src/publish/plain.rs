@@ -5,12 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{Manifest, PublishError, gate, names, trace_id};
-use crate::admit::{Opened, open_regular};
 use crate::clock::Clock;
 use crate::config::Pipeline;
 use crate::job::{Job, JobReport, display_name};
 use crate::ledger::IdSource;
-use crate::storage::{Operation, Storage, StorageError};
+use crate::storage::{Opened, Operation, Storage, StorageError, open_regular};
 
 /// Makes jobs of given files and publishes their outputs below one root.
 pub struct Plain {

@@ -3,10 +3,14 @@
 //! A content that was published or archived is known afterwards, so nothing is published twice. Files in progress are not put
 //! in: the daemon gives those in the work folders back to their inboxes at its start. What cannot be had back: attempts that
 //! failed, their messages and times; results that replays replaced; files that ended without leaving anything.
+//!
+//! Pipelines may share archives and quarantines. Whose a file is tell the result published of it, or one with its content, and
+//! its explanation; what nothing tells of is left out and said.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::{MANIFEST, Manifest, PublishError, gate, names};
 use crate::admit::{claimed_path, claimed_root};
@@ -40,31 +44,31 @@ pub(super) type Take<'a> = dyn FnMut(&FileRow, &[StoryLine]) -> Result<(), Ledge
 pub fn gather(
     storage: &dyn Storage,
     clock: &dyn Clock,
-    pipelines: &[std::sync::Arc<Pipeline>],
+    pipelines: &[Arc<Pipeline>],
     take: &mut Take<'_>,
 ) -> Result<Gathered, PublishError> {
-    let mut found = Gathered::default();
+    let mut gatherer = Gatherer {
+        storage,
+        pipelines,
+        now: clock.now(),
+        originals: originals(storage, pipelines)?,
+        contents: HashMap::new(),
+        ids: BTreeSet::new(),
+        take,
+        found: Gathered::default(),
+    };
+    // The results of all first: they tell whose the originals are in an archive that pipelines share.
     for pipeline in pipelines {
-        let mut gatherer = Gatherer {
-            storage,
-            pipeline,
-            now: clock.now(),
-            originals: originals(storage, pipeline)?,
-            contents: HashMap::new(),
-            ids: BTreeSet::new(),
-            take: &mut *take,
-            found: &mut found,
-        };
-        gatherer.published()?;
-        gatherer.archived()?;
-        gatherer.refused()?;
+        gatherer.published(pipeline)?;
     }
-    Ok(found)
+    gatherer.archived()?;
+    gatherer.refused()?;
+    Ok(gatherer.found)
 }
 
 struct Gatherer<'a, 'b> {
     storage: &'a dyn Storage,
-    pipeline: &'a Pipeline,
+    pipelines: &'a [Arc<Pipeline>],
     now: Timestamp,
     /// Archived originals whose result was not found yet.
     originals: BTreeMap<FileId, PathBuf>,
@@ -73,10 +77,15 @@ struct Gatherer<'a, 'b> {
     /// What is put in already.
     ids: BTreeSet<FileId>,
     take: &'a mut Take<'b>,
-    found: &'a mut Gathered,
+    found: Gathered,
 }
 
-impl Gatherer<'_, '_> {
+impl<'a> Gatherer<'a, '_> {
+    /// Returns the pipelines whose archive or quarantine this is.
+    fn owners(&self, is_of: impl Fn(&Pipeline) -> bool) -> Vec<&'a Pipeline> {
+        self.pipelines.iter().map(|pipeline| &**pipeline).filter(|pipeline| is_of(pipeline)).collect()
+    }
+
     /// Puts a file in, with what is known of its story.
     fn put(&mut self, row: &FileRow, from: &str) -> Result<(), PublishError> {
         let line = |at, what: &str, message: String| StoryLine { at, what: what.to_owned(), message };
@@ -109,16 +118,16 @@ impl Gatherer<'_, '_> {
     }
 
     /// Returns the name of the claimed file of this id, if one lies in the work folder.
-    fn in_work(&self, id: &FileId) -> Result<Option<OsString>, PublishError> {
-        let names = self.storage.list(&claimed_root(self.pipeline))?;
+    fn in_work(&self, pipeline: &Pipeline, id: &FileId) -> Result<Option<OsString>, PublishError> {
+        let names = self.storage.list(&claimed_root(pipeline))?;
         Ok(names.iter().filter_map(|kept| split_kept_name(kept)).find(|(owner, _)| owner == id).map(|(_, name)| name))
     }
 
     /// Returns a file that is done, with nothing but its identity.
-    fn row(&self, id: &FileId, name: OsString, stamp: FileStamp, arrived_at: Timestamp) -> FileRow {
+    fn row(pipeline: &Pipeline, id: &FileId, name: OsString, stamp: FileStamp, arrived_at: Timestamp) -> FileRow {
         FileRow {
             id: id.clone(),
-            pipeline: self.pipeline.name.clone(),
+            pipeline: pipeline.name.clone(),
             state: FileState::Done,
             outcome: None,
             reason: None,
@@ -126,7 +135,7 @@ impl Gatherer<'_, '_> {
             explanation: None,
             stamp,
             in_place: false,
-            input_path: claimed_path(self.pipeline, id, &name),
+            input_path: claimed_path(pipeline, id, &name),
             name,
             blake3: None,
             duplicate_of: None,
@@ -153,20 +162,29 @@ impl Gatherer<'_, '_> {
 }
 
 /// Returns the archived originals by their ids.
-fn originals(storage: &dyn Storage, pipeline: &Pipeline) -> Result<BTreeMap<FileId, PathBuf>, PublishError> {
+fn originals(storage: &dyn Storage, pipelines: &[Arc<Pipeline>]) -> Result<BTreeMap<FileId, PathBuf>, PublishError> {
     let mut found = BTreeMap::new();
-    for day in storage.list(&pipeline.archive)? {
-        let day = pipeline.archive.join(day);
-        if storage.stat(&day)?.is_none_or(|entry| entry.kind != EntryKind::Directory) {
-            continue;
-        }
-        for name in storage.list(&day)? {
-            if let Some((id, _)) = split_kept_name(&name) {
-                found.insert(id, day.join(name));
+    let archives: BTreeSet<&Path> = pipelines.iter().map(|pipeline| pipeline.archive.as_path()).collect();
+    for archive in archives {
+        for day in storage.list(archive)? {
+            let day = archive.join(day);
+            if storage.stat(&day)?.is_none_or(|entry| entry.kind != EntryKind::Directory) {
+                continue;
+            }
+            for name in storage.list(&day)? {
+                if let Some((id, _)) = split_kept_name(&name) {
+                    found.insert(id, day.join(name));
+                }
             }
         }
     }
     Ok(found)
+}
+
+/// Says that nothing tells whose a file is.
+fn nobodys(owners: &[&Pipeline]) -> String {
+    let names: Vec<_> = owners.iter().map(|pipeline| pipeline.name.as_str()).collect();
+    format!("the pipelines {} share this folder, and nothing tells whose it is", names.join(", "))
 }
 
 /// Returns the name a file had in its inbox. `kept` is what follows the id on the disk: its very bytes, but cut if it was long;

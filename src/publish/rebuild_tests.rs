@@ -14,9 +14,13 @@ use crate::storage::failing::{FailAt, Fault, until_death};
 
 /// Makes the ledger anew from what lies on the disk.
 fn rebuild(rig: &Rig) -> Gathered {
+    rebuild_of(rig, &[Arc::clone(&rig.pipeline)])
+}
+
+fn rebuild_of(rig: &Rig, pipelines: &[Arc<Pipeline>]) -> Gathered {
     let Begin::New(rebuild) = Rebuild::begin(&rig.state(), true).unwrap() else { panic!("nothing was begun before") };
     let mut take = |row: &FileRow, story: &[_]| rebuild.insert(row, story);
-    let gathered = gather(&Disk::new(), &*rig.clock, &[Arc::clone(&rig.pipeline)], &mut take).unwrap();
+    let gathered = gather(&Disk::new(), &*rig.clock, pipelines, &mut take).unwrap();
     rebuild.finish().unwrap();
     gathered
 }
@@ -54,6 +58,69 @@ fn a_ledger_made_anew_knows_what_the_old_one_knew() {
     let newest = publisher.ledger().files(&Filter::default()).unwrap().remove(0);
     let story = publisher.ledger().story(&newest.id).unwrap();
     assert!(story.len() > 2, "{story:?}");
+}
+
+/// Two pipelines that share archive and quarantine. Both have published one content and another each, archived a
+/// duplicate and an empty file, and refused a file. The ledger is closed.
+fn shared() -> (Rig, [Arc<Pipeline>; 2]) {
+    let mut rig = Rig::new(OnSuccess::Archive);
+    let one = Arc::clone(&rig.pipeline);
+    let other = Arc::new(Pipeline {
+        name: "fares".to_owned(),
+        input: rig.dir.path().join("in/fares"),
+        output: rig.dir.path().join("out/fares"),
+        ..(*one).clone()
+    });
+    fs::create_dir_all(&other.input).unwrap();
+    for (own, pipeline) in [("own,1\n", &one), ("own,2\n", &other)] {
+        rig.pipeline = Arc::clone(pipeline);
+        for (name, text) in [("a.csv", GOOD), ("b.csv", own), ("again.csv", own), ("empty.csv", ""), ("r.csv", "bad\n")]
+        {
+            rig.drop_file(name, text);
+            rig.run(&rig.open_disk());
+            rig.clock.advance(std::time::Duration::from_mins(1));
+        }
+    }
+    (rig, [one, other])
+}
+
+#[test]
+fn pipelines_that_share_archive_and_quarantine_get_their_own_files_back() {
+    let (rig, pipelines) = shared();
+    let empty = |line: &String| line.contains("Some(Empty)");
+    let before: Vec<_> = known(&rig).into_iter().filter(|line| !empty(line)).collect();
+    let gathered = rebuild_of(&rig, &pipelines);
+    assert_eq!((gathered.published, gathered.archived, gathered.quarantined), (4, 2, 2), "{gathered:?}");
+    // Of an empty file nothing tells whose it was.
+    assert_eq!(gathered.left.len(), 2, "{gathered:?}");
+    for (path, why) in &gathered.left {
+        assert!(
+            path.ends_with(path.file_name().unwrap()) && path.to_string_lossy().ends_with("-empty.csv"),
+            "{path:?}"
+        );
+        assert!(why.contains("trips, fares share this folder"), "{why}");
+    }
+    assert_eq!(known(&rig), before);
+    let rows = LedgerReader::open(&rig.state()).unwrap().files(&Filter::default()).unwrap();
+    let of = |name: &str| rows.iter().filter(|row| row.pipeline == name).count();
+    assert_eq!((of("trips"), of("fares")), (4, 4));
+}
+
+#[test]
+fn in_a_shared_archive_a_content_both_have_published_is_nobodys_duplicate() {
+    let (mut rig, pipelines) = shared();
+    rig.pipeline = Arc::clone(&pipelines[0]);
+    rig.drop_file("twice.csv", GOOD);
+    rig.run(&rig.open_disk());
+    let gathered = rebuild_of(&rig, &pipelines);
+    assert_eq!(gathered.left.len(), 3, "{gathered:?}");
+    // A quarantined file without an explanation is nobody's either.
+    let refused = files_below(&pipelines[0].quarantine);
+    let original = refused.iter().find(|path| path.to_string_lossy().ends_with("-r.csv")).unwrap();
+    remove(&beside(original, ERROR_SUFFIX));
+    let gathered = rebuild_of(&rig, &pipelines);
+    assert_eq!((gathered.quarantined, gathered.left.len()), (1, 5), "{gathered:?}");
+    assert!(gathered.left.iter().any(|(path, _)| path == original), "{gathered:?}");
 }
 
 #[test]

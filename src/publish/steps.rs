@@ -100,14 +100,26 @@ impl Publisher {
         Ok(self.ledger.done(&row.id, resting, &told)?)
     }
 
+    /// Syncs the rejected rows of a file that is about to be refused: once that is decided, nobody makes them again.
+    pub(super) fn sync_rejects(&self, staging: &Path) -> Result<(), PublishError> {
+        let rejects = staging.join(REJECTS);
+        if self.storage.stat(&rejects)?.is_none() {
+            return Ok(());
+        }
+        self.storage.sync_file(&rejects)?;
+        self.storage.sync_dir(staging)?;
+        Ok(self.storage.sync_dir(staging.parent().unwrap_or(staging))?)
+    }
+
     /// Keeps the rejected rows of a refused file beside it, if there are any and the job lived to write them to their end.
+    /// The output may be on another filesystem than the quarantine.
     fn save_rejects(&self, staging: &Path, target: &Path) -> Result<(), PublishError> {
         let rejects = staging.join(REJECTS);
         if self.storage.stat(&rejects)?.is_none() || !gate::has_rows(&rejects) {
             return Ok(());
         }
-        self.storage.sync_file(&rejects)?;
         match self.storage.rename_noreplace(&rejects, target) {
+            Err(err) if err.is_exdev() => Ok(self.storage.copy_file(&rejects, target)?),
             Err(err) if !err.is_taken() => Err(err.into()),
             _ => Ok(()),
         }

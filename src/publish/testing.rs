@@ -27,6 +27,8 @@ pub(crate) struct Rig {
     pub(crate) clock: Arc<ManualClock>,
     /// Outputs the pipeline had before.
     former: Vec<PathBuf>,
+    /// Another filesystem, with the output.
+    apart: Option<tempfile::TempDir>,
 }
 
 /// What an operator does when a pipeline gets another output.
@@ -58,12 +60,22 @@ impl Rig {
     fn within(dir: tempfile::TempDir, on_success: OnSuccess) -> Self {
         let pipeline = Arc::new(pipeline(dir.path(), on_success));
         fs::create_dir_all(&pipeline.input).unwrap();
-        Self { dir, pipeline, clock: Arc::new(ManualClock::default()), former: Vec::new() }
+        Self { dir, pipeline, clock: Arc::new(ManualClock::default()), former: Vec::new(), apart: None }
     }
 
     /// Changes the configuration, as a restart takes it up.
     pub(crate) fn configure(&mut self, change: impl FnOnce(&mut Pipeline)) {
         change(Arc::make_mut(&mut self.pipeline));
+    }
+
+    /// Puts the output on another filesystem than all else, as a configuration may; of a rig in memory.
+    pub(crate) fn put_output_apart(&mut self) {
+        let apart = tempfile::tempdir().unwrap();
+        let device = |dir: &tempfile::TempDir| Disk::new().stat(dir.path()).unwrap().unwrap().stamp.dev;
+        assert_ne!(device(&apart), device(&self.dir), "this needs /dev/shm on a filesystem of its own");
+        let output = apart.path().join("trips");
+        self.configure(|pipeline| pipeline.output = output);
+        self.apart = Some(apart);
     }
 
     /// Gives the pipeline another output.
@@ -157,7 +169,7 @@ impl Rig {
     }
 
     fn work(&self, publisher: &Publisher, job: &Job) -> Result<Finished, PublishError> {
-        if let Some(known) = publisher.known_content(&self.pipeline, job)? {
+        if let Some(known) = publisher.known_content(&self.pipeline, job, &|| false)? {
             return publisher.archive_duplicate(&self.pipeline, job, &known);
         }
         let text = fs::read_to_string(&job.input).unwrap();

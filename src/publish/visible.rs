@@ -3,7 +3,8 @@
 //! Between a crash and the next start somebody may have moved the output and changed the configuration accordingly. What was
 //! staged, or was visible already, is then looked for under the same name in the output of the configuration. If it is gone
 //! the file is processed again, under the same id and name; unless its output is gone too: a volume that is not mounted
-//! looks just like that, and what lies on it would stand beside the new result.
+//! looks just like that, and what lies on it would stand beside the new result. By forebay's own folder in it an output is known to
+//! be there, so that one is never made anew where the ledger has results.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -16,7 +17,28 @@ use crate::ledger::{FileRow, QuarantineDecision};
 use crate::planted::{self, Bug};
 use crate::storage::{Operation, StorageError};
 
+/// Says that an output is gone.
+pub(super) fn not_mounted(output: &Path) -> StorageError {
+    let message = "it is missing: is its volume mounted? If what lay there is gone for good, make this folder, and what was \
+                   staged in it is made again";
+    StorageError::new(Operation::Stat, &names::work(output), io::Error::new(io::ErrorKind::NotFound, message))
+}
+
 impl Publisher {
+    /// Makes a pipeline's output, with the folder in which attempts write. One that is gone although the ledger has results
+    /// in it is not made: its volume may not be mounted, and what was made in its place would hide it.
+    pub fn make_output(&self, pipeline: &Pipeline) -> Result<(), PublishError> {
+        if self.output_is_gone(pipeline)? {
+            return Err(PublishError::OutputGone(not_mounted(&pipeline.output)));
+        }
+        Ok(self.storage.make_dirs(&names::staging_root(&pipeline.output))?)
+    }
+
+    pub(super) fn output_is_gone(&self, pipeline: &Pipeline) -> Result<bool, PublishError> {
+        let there = self.storage.stat(&names::work(&pipeline.output))?.is_some();
+        Ok(!there && self.ledger.has_results_in(&pipeline.name, &pipeline.output)?)
+    }
+
     /// Steps 8 and 9: one rename from staging to the final name, then PUBLISHED.
     pub(super) fn make_visible(
         &self,
@@ -96,10 +118,7 @@ impl Publisher {
         }
         let work = names::work(output);
         if !found && self.storage.stat(&work)?.is_none() {
-            let message = "it is missing: is its volume mounted? If what lay there is gone for good, make this folder, and \
-                           what was staged in it is made again";
-            let cause = io::Error::new(io::ErrorKind::NotFound, message);
-            return Err(StorageError::new(Operation::Stat, &work, cause).into());
+            return Err(not_mounted(output).into());
         }
         staged.iter().try_for_each(|staging| self.storage.remove_tree(staging))?;
         self.restore_replaced(pipeline, row)?;

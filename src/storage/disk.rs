@@ -11,6 +11,7 @@ use std::sync::PoisonError;
 use rustix::fs::{AtFlags, OFlags, RenameFlags};
 use rustix::io::Errno;
 
+use super::beneath::open_dir;
 use super::making::{Making, missing};
 use super::together::{Company, Together};
 use super::{Entry, Operation, Storage, StorageError, entry_of};
@@ -43,6 +44,29 @@ impl Disk {
         self.sync_dir(parent(dir))
     }
 
+    /// Makes a file of what `write` puts into it, all or nothing.
+    fn fill(&self, path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> Result<(), StorageError> {
+        let failed = |err: io::Error| StorageError::new(Operation::Write, path, err);
+        let beside = beside(path);
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .custom_flags(nofollow())
+            .open(&beside)
+            .map_err(failed)?;
+        let written = write(&mut file).and_then(|()| file.sync_all());
+        if let Err(err) = written {
+            // What is left of it only takes room; the error that matters is the first.
+            drop(self.remove_file(&beside));
+            return Err(failed(err));
+        }
+        let dir = open_dir(parent(path))?;
+        let (from, to) = (file_name(&beside)?, file_name(path)?);
+        rustix::fs::renameat(&dir, from, &dir, to).map_err(|errno| failed(errno.into()))?;
+        self.sync_held(&dir, parent(path))
+    }
+
     /// Syncs a directory that is held open, with whoever wants the same.
     fn sync_held(&self, dir: &File, path: &Path) -> Result<(), StorageError> {
         let failed = |errno| StorageError::new(Operation::Sync, path, errno);
@@ -71,25 +95,16 @@ impl Storage for Disk {
     }
 
     fn write_file(&self, path: &Path, bytes: &[u8]) -> Result<(), StorageError> {
-        let failed = |err: io::Error| StorageError::new(Operation::Write, path, err);
-        let beside = beside(path);
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
+        self.fill(path, |file| file.write_all(bytes))
+    }
+
+    fn copy_file(&self, from: &Path, to: &Path) -> Result<(), StorageError> {
+        let mut source = OpenOptions::new()
+            .read(true)
             .custom_flags(nofollow())
-            .open(&beside)
-            .map_err(failed)?;
-        let written = file.write_all(bytes).and_then(|()| file.sync_all());
-        if let Err(err) = written {
-            // What is left of it only takes room; the error that matters is the first.
-            drop(self.remove_file(&beside));
-            return Err(failed(err));
-        }
-        let dir = open_dir(parent(path))?;
-        let (from, to) = (file_name(&beside)?, file_name(path)?);
-        rustix::fs::renameat(&dir, from, &dir, to).map_err(|errno| failed(errno.into()))?;
-        self.sync_held(&dir, parent(path))
+            .open(from)
+            .map_err(|err| StorageError::new(Operation::Read, from, err))?;
+        self.fill(to, |file| io::copy(&mut source, file).map(drop))
     }
 
     fn sync_file(&self, path: &Path) -> Result<(), StorageError> {
@@ -189,7 +204,12 @@ fn rename_at(from_dir: &File, from: &OsStr, to_dir: &File, to: &OsStr) -> rustix
         Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {}
         answer => return answer,
     }
-    // NFS and some others: a hard link fails when the name is taken, and so does renaming over a directory with content.
+    move_to_free(from_dir, from, to_dir, to)
+}
+
+/// The same for NFS and some others: a hard link fails when the name is taken, and so does renaming over a directory with
+/// content.
+fn move_to_free(from_dir: &File, from: &OsStr, to_dir: &File, to: &OsStr) -> rustix::io::Result<()> {
     let found = rustix::fs::statat(from_dir, from, AtFlags::SYMLINK_NOFOLLOW)?;
     if rustix::fs::FileType::from_raw_mode(found.st_mode) == rustix::fs::FileType::Directory {
         return match rustix::fs::statat(to_dir, to, AtFlags::SYMLINK_NOFOLLOW) {
@@ -204,15 +224,6 @@ fn rename_at(from_dir: &File, from: &OsStr, to_dir: &File, to: &OsStr) -> rustix
 
 fn same(before: Option<Entry>, after: Option<Entry>) -> bool {
     matches!((before, after), (Some(a), Some(b)) if a.stamp.dev == b.stamp.dev && a.stamp.ino == b.stamp.ino)
-}
-
-fn open_dir(dir: &Path) -> Result<File, StorageError> {
-    let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
-    OpenOptions::new()
-        .read(true)
-        .custom_flags(flags.bits().cast_signed())
-        .open(dir)
-        .map_err(|err| StorageError::new(Operation::Read, dir, err))
 }
 
 fn nofollow() -> i32 {
@@ -282,6 +293,22 @@ mod tests {
     }
 
     #[test]
+    fn a_copy_goes_to_another_filesystem_where_a_rename_does_not() {
+        let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir_in("/dev/shm").unwrap());
+        let (from, to) = (here.path().join("a"), there.path().join("b"));
+        write(&from, "rows");
+        let refused = Disk::new().rename_noreplace(&from, &to).unwrap_err();
+        assert!(refused.is_exdev(), "{refused}: this needs /dev/shm on a filesystem of its own");
+        Disk::new().copy_file(&from, &to).unwrap();
+        // Said again by whoever died before he could tell.
+        Disk::new().copy_file(&from, &to).unwrap();
+        assert_eq!((fs::read(&to).unwrap(), fs::read(&from).unwrap()), (b"rows".to_vec(), b"rows".to_vec()));
+        assert_eq!(Disk::new().list(there.path()).unwrap(), ["b"]);
+        assert!(Disk::new().copy_file(&here.path().join("none"), &to).unwrap_err().is_missing());
+        assert_eq!(fs::read(&to).unwrap(), b"rows");
+    }
+
+    #[test]
     fn what_is_not_there_is_not_an_error_to_remove() {
         let dir = tempfile::tempdir().unwrap();
         let none = dir.path().join("none");
@@ -304,15 +331,22 @@ mod tests {
         assert!(Disk::new().sync_file(&link).is_err());
     }
 
-    /// Where the filesystem does not know NOREPLACE: the same promises through the other door cannot be tested without
-    /// such a filesystem, so this only holds its file branch to "never replaces".
     #[test]
-    fn the_link_fallback_never_replaces() {
+    fn where_a_filesystem_cannot_rename_without_replacing_nothing_is_replaced_either() {
         let dir = tempfile::tempdir().unwrap();
+        let held = open_dir(dir.path()).unwrap();
+        let moved = |from: &str, to: &str| move_to_free(&held, from.as_ref(), &held, to.as_ref());
         write(&dir.path().join("a"), "first");
         write(&dir.path().join("b"), "second");
-        let held = open_dir(dir.path()).unwrap();
-        let answer = rustix::fs::linkat(&held, "a", &held, "b", AtFlags::empty());
-        assert_eq!(answer, Err(Errno::EXIST));
+        fs::create_dir(dir.path().join("dir")).unwrap();
+        assert_eq!(moved("a", "b"), Err(Errno::EXIST));
+        assert_eq!(moved("dir", "b"), Err(Errno::EXIST));
+        assert_eq!(fs::read(dir.path().join("b")).unwrap(), b"second");
+        assert_eq!(fs::read(dir.path().join("a")).unwrap(), b"first");
+        moved("a", "c").unwrap();
+        moved("dir", "other").unwrap();
+        let mut names = Disk::new().list(dir.path()).unwrap();
+        names.sort();
+        assert_eq!(names, ["b", "c", "other"]);
     }
 }

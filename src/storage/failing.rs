@@ -109,6 +109,9 @@ impl Storage for FailAt {
     fn write_file(&self, path: &Path, bytes: &[u8]) -> Result<(), StorageError> {
         self.change("write_file", path, || self.disk.write_file(path, bytes))
     }
+    fn copy_file(&self, from: &Path, to: &Path) -> Result<(), StorageError> {
+        self.change("copy_file", to, || self.disk.copy_file(from, to))
+    }
     fn sync_file(&self, path: &Path) -> Result<(), StorageError> {
         self.change("sync_file", path, || self.disk.sync_file(path))
     }

@@ -19,6 +19,32 @@ pub enum Loaded {
     Refused,
 }
 
+/// What work may wait for. The `reason` of `backpressure_active`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Resource {
+    /// Memory for one more job.
+    Memory,
+    /// Room on a disk.
+    Disk,
+    /// The output, the archive or the quarantine: a file's last steps fail there, and not for want of room.
+    Output,
+}
+
+impl Resource {
+    /// Every resource.
+    pub const ALL: &'static [Self] = &[Self::Memory, Self::Disk, Self::Output];
+
+    /// Returns its label value.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::Disk => "disk",
+            Self::Output => "output",
+        }
+    }
+}
+
 /// Something happened. Borrowed, built on the spot, never stored.
 #[derive(Debug, Clone)]
 pub enum Event<'a> {
@@ -62,7 +88,7 @@ pub enum Event<'a> {
         bytes: u64,
         /// Who told of it.
         source: DiscoverySource,
-        /// When it was first seen (`last_arrival_timestamp_seconds`).
+        /// When it arrived (`last_arrival_timestamp_seconds`).
         at: Timestamp,
     },
     /// Something in an inbox is no regular file (symlink, FIFO, device, directory): left alone, told once.
@@ -200,6 +226,11 @@ pub enum Event<'a> {
         /// All of them.
         workers: &'a [(usize, u64)],
     },
+    /// Processor time of all workers there have been.
+    WorkersProcessor {
+        /// Theirs and, with those that have ended, that of children that judged a configuration.
+        time: Duration,
+    },
     /// Files that are being worked on, in all pipelines.
     WorkersBusy {
         /// As many workers.
@@ -248,14 +279,14 @@ pub enum Event<'a> {
     WatchOverflow,
     /// Work waits for a resource, or no longer.
     Backpressure {
-        /// `memory`, `disk` or `output`.
-        reason: &'static str,
+        /// Which.
+        reason: Resource,
         /// Whether it waits.
         active: bool,
     },
     /// A ledger operation ended.
     LedgerOperation {
-        /// `open`, `claim`, `attempt`, `stage`, `publish`, `finish`, `query`, `checkpoint`.
+        /// `open`, `claim`, `attempt`, `stage`, `publish`, `finish`, `query`.
         op: &'static str,
         /// How long it took.
         took: Duration,
@@ -311,7 +342,7 @@ pub enum Event<'a> {
     Error {
         /// `discover`, `ledger`, `publish`, `storage`, `http`, `worker`, `config`.
         component: &'static str,
-        /// One word of a closed set per component.
+        /// One word of a closed set per component: [`ERROR_KINDS`](super::catalog::ERROR_KINDS).
         kind: &'static str,
         /// For a person.
         message: &'a str,

@@ -62,6 +62,7 @@ pub(super) fn tell(event: &Event<'_>) {
         | Event::Backlog { .. }
         | Event::WorkersBusy { .. }
         | Event::WorkersResident { .. }
+        | Event::WorkersProcessor { .. }
         | Event::Quarantine { .. }
         | Event::WatchEvent { .. }
         | Event::LedgerHolds { .. }
@@ -79,8 +80,8 @@ pub(super) fn tell(event: &Event<'_>) {
             warn!(pipeline, detail = message, "no file events: scans alone find files now");
         }
         Event::WatchOverflow => warn!("the kernel dropped file events: a full scan follows"),
-        Event::Backpressure { reason, active: true } => warn!(reason, "work waits for room"),
-        Event::Backpressure { reason, active: false } => info!(reason, "work goes on"),
+        Event::Backpressure { reason, active: true } => warn!(reason = reason.as_str(), "work waits"),
+        Event::Backpressure { reason, active: false } => info!(reason = reason.as_str(), "work goes on"),
         Event::LedgerOperation { op, took, failed } => {
             // Whoever handles the failure words it; here only its cost is told.
             debug!(op, seconds = took.as_secs_f64(), failed, "ledger operation");

@@ -110,9 +110,9 @@ impl Inner {
             Event::WorkersBusy { workers, reserved_memory } => {
                 self.noted(|now| (now.workers_busy, now.memory_reserved) = (workers, reserved_memory));
             }
-            Event::Backpressure { reason, active: true } => self.noted(|now| now.waits_for.extend([reason])),
+            Event::Backpressure { reason, active: true } => self.noted(|now| now.waits_for.extend([reason.as_str()])),
             Event::Backpressure { reason, active: false } => {
-                self.noted(|now| now.waits_for.retain(|waiting| *waiting != reason));
+                self.noted(|now| now.waits_for.retain(|waiting| *waiting != reason.as_str()));
             }
             Event::Filesystem { volume, free, size } => self.noted(|now| now.volumes.extend([(volume, (free, size))])),
             Event::ConfigLoaded { at, outcome, message } => self.noted(|now| {

@@ -23,6 +23,8 @@ pub struct RunSummary {
     pub completed_at: Timestamp,
     /// Files by outcome; an outcome that is missing counts 0.
     pub files: BTreeMap<Outcome, u64>,
+    /// Files that were given and not begun: somebody interrupted the run.
+    pub not_taken: u64,
 }
 
 /// Why a text file could not be written.
@@ -34,10 +36,11 @@ pub struct TextfileError {
 }
 
 impl RunSummary {
-    /// Returns whether no file was quarantined or failed.
+    /// Returns whether every file was taken and none was quarantined or failed.
     #[must_use]
     pub fn succeeded(&self) -> bool {
-        [Outcome::Quarantined, Outcome::Failed].iter().all(|outcome| self.count(*outcome) == 0)
+        let refused = [Outcome::Quarantined, Outcome::Failed];
+        self.not_taken == 0 && refused.iter().all(|outcome| self.count(*outcome) == 0)
     }
 
     /// Returns the run's metrics as text. After a failure the last success is left out: it is not this run's to tell.
@@ -58,13 +61,13 @@ impl RunSummary {
         replace(path, self.page(before.as_deref()).text().as_bytes()).map_err(fail)
     }
 
-    /// Sends the metrics to a Pushgateway, one request. `url` may name a group (`http://host:9091/metrics/job/nightly`);
-    /// without a path it is `/metrics/job/forebay/pipeline/<name>`. A run that failed leaves the last success as it was.
+    /// Sends the metrics to a Pushgateway, one request. `url` may name a group (`http://host:9091/metrics/job/nightly`), which
+    /// `/pipeline/<name>` is added to unless it names a `pipeline`; without a path it is
+    /// `/metrics/job/forebay/pipeline/<name>`. A run that failed leaves the last success as it was.
     pub fn push(&self, url: &str) -> Result<(), PushError> {
         // PUT replaces the group, and with it a last success this page does not tell; POST replaces what it does tell.
         let method = if self.succeeded() { "PUT" } else { "POST" };
-        let group = format!("/metrics/job/forebay/pipeline/{}", self.pipeline);
-        push::send(method, url, &group, &self.render())
+        push::send(method, url, &self.pipeline, &self.render())
     }
 
     fn count(&self, outcome: Outcome) -> u64 {
@@ -83,6 +86,7 @@ impl RunSummary {
         for outcome in Outcome::ALL {
             page.add(Name::RunFiles, &[of[0], outcome.as_str()], self.count(*outcome));
         }
+        page.add(Name::RunFilesNotTaken, &of, self.not_taken);
         if self.succeeded() {
             page.add(Name::RunLastSuccess, &of, self.completed_at.as_seconds());
         } else if let Some(before) = before {
@@ -139,6 +143,7 @@ mod tests {
             duration: Duration::from_millis(1500),
             completed_at: Timestamp(at * 1_000_000_000),
             files: BTreeMap::from([(outcome, 1)]),
+            not_taken: 0,
         }
     }
 
@@ -170,6 +175,16 @@ mod tests {
         assert!(text.contains("forebay_run_completion_timestamp_seconds{pipeline=\"taxi\"} 200\n"), "{text}");
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o644);
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "no temporary file stays");
+    }
+
+    #[test]
+    fn a_run_that_left_files_out_is_no_success() {
+        let whole = run(100, Outcome::Succeeded);
+        let part = RunSummary { not_taken: 1, ..whole.clone() };
+        assert!(whole.succeeded() && !part.succeeded());
+        let text = part.render();
+        assert!(text.contains("forebay_run_files_not_taken{pipeline=\"taxi\"} 1\n"), "{text}");
+        assert!(!text.contains("last_success"), "{text}");
     }
 
     #[test]

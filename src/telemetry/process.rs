@@ -1,6 +1,7 @@
 //! What the system knows about this process. A value that cannot be read is left out, never told as 0.
 
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System};
 
@@ -22,9 +23,29 @@ pub fn resident_of(process: u32) -> Option<u64> {
 /// Returns the time another process has had on the processors, all its threads together, in ticks; `None` if it is gone.
 #[must_use]
 pub fn processor_ticks_of(process: u32) -> Option<u64> {
-    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
-    // The name, which may hold anything, ends with the last parenthesis; user time is the 14th field, system time the next.
-    let mut fields = stat.rsplit_once(") ")?.1.split(' ').skip(11);
+    // User time is the 14th field, system time the next.
+    two_fields(&std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?, 14)
+}
+
+/// Returns the time that children of this process have had on the processors, of those that have ended, in ticks.
+#[must_use]
+pub fn processor_ticks_of_ended() -> u64 {
+    std::fs::read_to_string("/proc/self/stat").ok().and_then(|stat| two_fields(&stat, 16)).unwrap_or(0)
+}
+
+/// Returns so many ticks as time.
+#[must_use]
+pub fn time_of(ticks: u64) -> Duration {
+    const AT_CLKTCK: u64 = 17;
+    static PER_SECOND: OnceLock<u64> = OnceLock::new();
+    let per_second = *PER_SECOND.get_or_init(|| told_by_kernel(AT_CLKTCK).filter(|ticks| *ticks > 0).unwrap_or(100));
+    Duration::from_millis(ticks.saturating_mul(1000) / per_second)
+}
+
+/// Returns the sum of a field of `/proc/PID/stat` and the next, counted from 1. The name, which may hold anything, is the
+/// second and ends with the last parenthesis.
+fn two_fields(stat: &str, first: usize) -> Option<u64> {
+    let mut fields = stat.rsplit_once(") ")?.1.split(' ').skip(first.checked_sub(3)?);
     let mut ticks = || fields.next()?.parse::<u64>().ok();
     Some(ticks()? + ticks()?)
 }
@@ -54,18 +75,20 @@ pub fn available_memory() -> Option<u64> {
     machine.into_iter().chain(group).min()
 }
 
-/// The size of a page, from the auxiliary vector the kernel gave this process.
+/// The size of a page.
 fn page_size() -> u64 {
     const AT_PAGESZ: u64 = 6;
     static SIZE: OnceLock<u64> = OnceLock::new();
-    *SIZE.get_or_init(|| {
-        let vector = std::fs::read("/proc/self/auxv").unwrap_or_default();
-        let word = |bytes: &[u8]| bytes.try_into().ok().map(u64::from_ne_bytes);
-        let size = vector.chunks_exact(16).find_map(|entry| {
-            let (kind, value) = entry.split_at_checked(8)?;
-            (word(kind)? == AT_PAGESZ).then(|| word(value)).flatten()
-        });
-        size.filter(|size| size.is_power_of_two()).unwrap_or(4096)
+    *SIZE.get_or_init(|| told_by_kernel(AT_PAGESZ).filter(|size| size.is_power_of_two()).unwrap_or(4096))
+}
+
+/// Returns a value of the auxiliary vector, which the kernel gave this process.
+fn told_by_kernel(wanted: u64) -> Option<u64> {
+    let vector = std::fs::read("/proc/self/auxv").ok()?;
+    let word = |bytes: &[u8]| bytes.try_into().ok().map(u64::from_ne_bytes);
+    vector.chunks_exact(16).find_map(|entry| {
+        let (kind, value) = entry.split_at_checked(8)?;
+        (word(kind)? == wanted).then(|| word(value)).flatten()
     })
 }
 
@@ -125,7 +148,7 @@ impl Sampler {
 }
 
 /// Milliseconds as seconds, exactly.
-fn thousandths(milliseconds: u64) -> String {
+pub(super) fn thousandths(milliseconds: u64) -> String {
     format!("{}.{:03}", milliseconds / 1000, milliseconds % 1000)
 }
 
@@ -165,6 +188,15 @@ mod tests {
         assert!(peak_resident_bytes().unwrap() + (4 << 20) >= after);
         assert!(available_memory().unwrap() > after);
         drop(used);
+    }
+
+    #[test]
+    fn the_time_of_a_process_is_that_of_user_and_system() {
+        let stat = "7 (a) b (c)) S 1 7 7 0 -1 4194304 100 0 0 0 25 5 300 40 20 0 1 0";
+        assert_eq!((two_fields(stat, 14), two_fields(stat, 16)), (Some(30), Some(340)));
+        assert_eq!(two_fields("7 (a) S 1", 14), None);
+        // A hundred in a second wherever Linux runs.
+        assert_eq!(time_of(150), Duration::from_millis(1500));
     }
 
     #[test]

@@ -68,12 +68,30 @@ fn parse(url: &str) -> Result<Target<'_>, &'static str> {
     Ok(Target { host, port, authority, path: path.trim_end_matches('/') })
 }
 
-/// Sends `body`. Without a path in `url`, `default_path` is used.
-pub(super) fn send(method: &str, url: &str, default_path: &str, body: &str) -> Result<(), PushError> {
+/// Returns the path to push to. A group is replaced as a whole, so each pipeline has one of its own: if the caller's names no
+/// `pipeline`, this one is added. A path that is no group is left to the gateway to refuse.
+fn group(path: &str, pipeline: &str) -> String {
+    if path.is_empty() {
+        return format!("/metrics/job/forebay/pipeline/{pipeline}");
+    }
+    // Names and values by turns; a value may be encoded, which its name tells.
+    let labels = path.split_once("/metrics/").map_or("", |(_, labels)| labels);
+    let mut names = labels.split('/').step_by(2).map(|name| name.strip_suffix("@base64").unwrap_or(name));
+    let is_group = names.next() == Some("job");
+    // A pipeline's name needs no encoding: it is made of letters, digits and underscores.
+    if is_group && names.all(|name| name != "pipeline") {
+        format!("{path}/pipeline/{pipeline}")
+    } else {
+        path.to_owned()
+    }
+}
+
+/// Sends `body` to the group of a pipeline: `url` may name one.
+pub(super) fn send(method: &str, url: &str, pipeline: &str, body: &str) -> Result<(), PushError> {
     let target = parse(url).map_err(|problem| PushError::Url { url: url.escape_debug().to_string(), problem })?;
     let authority = || target.authority.to_owned();
     let network = |doing| move |source| PushError::Network { authority: target.authority.to_owned(), doing, source };
-    let path = if target.path.is_empty() { default_path } else { target.path };
+    let path = group(target.path, pipeline);
     let request = format!(
         "{method} {path} HTTP/1.1\r\nHost: {}\r\nUser-Agent: forebay/{}\r\nContent-Type: text/plain; version=0.0.4\r\n\
          Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
@@ -142,7 +160,7 @@ mod tests {
             stream.write_all(answer.as_bytes()).unwrap();
             String::from_utf8(request).unwrap()
         });
-        let sent = send("PUT", &url, "/metrics/job/forebay", "a 1\n");
+        let sent = send("PUT", &url, "taxi", "a 1\n");
         (gateway.join().unwrap(), sent)
     }
 
@@ -150,10 +168,27 @@ mod tests {
     fn one_request_with_a_content_type() {
         let (request, sent) = exchange("", "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n");
         sent.unwrap();
-        assert!(request.starts_with("PUT /metrics/job/forebay HTTP/1.1\r\nHost: 127.0.0.1:"), "{request}");
+        let group = "PUT /metrics/job/forebay/pipeline/taxi HTTP/1.1\r\nHost: 127.0.0.1:";
+        assert!(request.starts_with(group), "{request}");
         assert!(request.contains("\r\nContent-Type: text/plain; version=0.0.4\r\nContent-Length: 4\r\n"), "{request}");
         let (request, _) = exchange("/metrics/job/nightly/", "HTTP/1.1 200 OK\r\n\r\n");
-        assert!(request.starts_with("PUT /metrics/job/nightly HTTP/1.1\r\n"), "{request}");
+        assert!(request.starts_with("PUT /metrics/job/nightly/pipeline/taxi HTTP/1.1\r\n"), "{request}");
+    }
+
+    #[test]
+    fn every_pipeline_has_a_group_of_its_own() {
+        for (path, pushed) in [
+            ("/metrics/job/nightly/instance/one", "/metrics/job/nightly/instance/one/pipeline/taxi"),
+            ("/behind/metrics/job@base64/bmlnaHRseQ", "/behind/metrics/job@base64/bmlnaHRseQ/pipeline/taxi"),
+            // A value of that name is no label of that name.
+            ("/metrics/job/pipeline", "/metrics/job/pipeline/pipeline/taxi"),
+            // The caller's choice, and what is no group.
+            ("/metrics/job/nightly/pipeline/all", "/metrics/job/nightly/pipeline/all"),
+            ("/metrics/job/nightly/pipeline@base64/YWxs", "/metrics/job/nightly/pipeline@base64/YWxs"),
+            ("/nowhere", "/nowhere"),
+        ] {
+            assert_eq!(group(path, "taxi"), pushed);
+        }
     }
 
     #[test]
@@ -184,7 +219,7 @@ mod tests {
     #[test]
     fn nobody_listening_is_an_error_that_names_the_place() {
         let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let error = send("PUT", &format!("http://{free}"), "/", "a 1\n").unwrap_err().to_string();
+        let error = send("PUT", &format!("http://{free}"), "taxi", "a 1\n").unwrap_err().to_string();
         assert_eq!(error, format!("cannot push to {free}: connecting failed"));
     }
 }

@@ -6,12 +6,11 @@ use std::sync::atomic::Ordering;
 
 use metrics::Counter;
 
-use super::catalog::Name;
 use super::event::{Event, Loaded};
 use super::handles::{DaemonHandles, PipelineHandles, pair};
 use super::registry::{Late, PerWord, Samples, Whose, number};
 use super::{Inner, Readiness};
-use crate::job::{DriftKind, JobReport, Outcome, Progress, Timestamp};
+use crate::job::{DiscoverySource, DriftKind, JobReport, Outcome, Progress, RetryReason, Timestamp};
 use crate::planted;
 
 impl Inner {
@@ -31,8 +30,11 @@ impl Inner {
             Event::Draining { .. } => self.enter(Readiness::Draining),
             Event::FileDiscovered { pipeline, source, at, .. } => self.with(pipeline, |of| {
                 one(&of.discovered, source.as_str());
-                of.last_arrival.set(at.as_seconds());
-                of.now(|now| now.last_arrival = Some(at));
+                of.now(|now| {
+                    // What lay there at the start comes in any order, and may be older than what the ledger knows.
+                    let known = now.last_arrival.filter(|_| source == DiscoverySource::Startup);
+                    restore(&of.last_arrival, &mut now.last_arrival, Some(known.map_or(at, |known| known.max(at))));
+                });
             }),
             Event::FileIgnored { kind, .. } => self.error("discover", kind),
             Event::FileClaimed { pipeline, bytes, .. } => self.with(pipeline, |of| of.file_size.add_count(bytes)),
@@ -46,6 +48,12 @@ impl Inner {
             }
             Event::FileRetried { pipeline, reason, .. } => {
                 self.with(pipeline, |of| one(&of.retries, reason.as_str()));
+                match reason {
+                    RetryReason::Io => self.error("storage", "io"),
+                    RetryReason::DiskFull => self.error("storage", "disk_full"),
+                    // Of the file, or told as a crash.
+                    RetryReason::Changed | RetryReason::OutOfMemory | RetryReason::Crash => {}
+                }
             }
             Event::FileFinished {
                 pipeline,
@@ -114,6 +122,11 @@ impl Inner {
             Event::WorkersResident { workers } => {
                 *self.workers_resident.lock().unwrap_or_else(PoisonError::into_inner) = workers.to_vec();
             }
+            Event::WorkersProcessor { time } => {
+                // Who ended a moment ago may be missing: a counter does not fall.
+                let time = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+                self.workers_processor.fetch_max(time, Ordering::Relaxed);
+            }
             Event::WorkersBusy { workers, reserved_memory } => {
                 daemon.workers_busy.set_count(u64::try_from(workers).unwrap_or(u64::MAX));
                 daemon.memory_reserved.set_count(reserved_memory);
@@ -127,14 +140,19 @@ impl Inner {
                 self.with(pipeline, |of| of.watch_last_scan.set(at.as_seconds()));
             }
             Event::ScanFailed { .. } => self.error("discover", "scan"),
-            Event::Watch { pipeline, up, .. } => self.with(pipeline, |of| {
-                of.watch_up.set(f64::from(u8::from(up)));
-                of.now(|now| now.watching = up);
-            }),
+            Event::Watch { pipeline, up, .. } => {
+                self.with(pipeline, |of| {
+                    of.watch_up.set(f64::from(u8::from(up)));
+                    of.now(|now| now.watching = up);
+                });
+                if !up {
+                    self.error("discover", "watch");
+                }
+            }
             Event::WatchEvent { kind } => one(&daemon.watch_events, kind),
             Event::WatchOverflow => daemon.watch_overflows.increment(1),
             Event::Backpressure { reason, active } => {
-                if let Some(gauge) = daemon.backpressure.get(reason) {
+                if let Some(gauge) = daemon.backpressure.get(reason.as_str()) {
                     gauge.set(f64::from(u8::from(active)));
                 }
             }
@@ -173,10 +191,12 @@ impl Inner {
                 }
             }
             Event::HttpRequest { handler, code } => {
-                let code = code.to_string();
-                match pair(&daemon.http, handler, &code) {
-                    Some(counter) => counter.increment(1),
-                    None => self.registry.counter(Name::HttpRequests, &[handler, &code]).increment(1),
+                let counter = pair(&daemon.http, handler, &code.to_string()).or_else(|| {
+                    self.error("telemetry", "unknown_word");
+                    pair(&daemon.http, "other", "other")
+                });
+                if let Some(counter) = counter {
+                    counter.increment(1);
                 }
             }
             Event::Error { component, kind, .. } => self.error(component, kind),

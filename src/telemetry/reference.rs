@@ -15,7 +15,9 @@ into them as an exemplar with `trace_id` and `file_id`. Scrape every 15 to 60 se
 
 Counters and histograms exist at 0 for every label value from the first scrape, so `increase()` sees the first event.
 Metrics marked *once known* are absent until there is a true value: guard joins with `pipeline_info`.
-No file name, path, id or error text is ever a label.
+No file name, path, id or error text is ever a label: every value comes from a closed set, or is the name of a pipeline or a
+rule of the configuration. What is in no set makes no series; it counts as `other` where there is one, and in
+`forebay_errors_total{component=\"telemetry\",kind=\"unknown_word\"}`.
 
 Per pipeline, `rows_read = rows_written + rows_rejected + rows_dropped` whenever nothing is in flight: the counters of one
 file move together, and no scrape sees half of them.
@@ -43,7 +45,9 @@ pub fn markdown() -> String {
 }
 
 fn section(text: &mut String, title: &str, wanted: impl Fn(&Metric) -> bool) {
-    let line = format!("\n## {title}\n\n| name | type | labels | exists | meaning |\n|---|---|---|---|---|\n");
+    let line = format!(
+        "\n## {title}\n\n| name | type | unit | labels | exists | since | meaning |\n|---|---|---|---|---|---|---|\n"
+    );
     text.push_str(&line);
     for metric in Name::ALL.iter().map(|name| name.metric()).filter(|metric| wanted(metric)) {
         let labels: Vec<String> = metric.labels.iter().map(|label| words(label.name, label.values)).collect();
@@ -52,7 +56,9 @@ fn section(text: &mut String, title: &str, wanted: impl Fn(&Metric) -> bool) {
             Born::Zero => "always",
         };
         let name = format!("`{}`", metric.name);
-        row(text, &[&name, metric.kind.as_str(), &labels.join(", "), exists, metric.help()]);
+        let unit = metric.unit.as_str().unwrap_or_default();
+        let cells = [&name, metric.kind.as_str(), unit, &labels.join(", "), exists, metric.since, metric.help()];
+        row(text, &cells);
     }
 }
 

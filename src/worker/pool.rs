@@ -194,6 +194,11 @@ impl Runner for Pool {
         }
     }
 
+    fn processor_ticks(&self) -> u64 {
+        let numbers = self.workers().numbers.clone();
+        numbers.into_iter().flatten().filter_map(crate::telemetry::process::processor_ticks_of).sum()
+    }
+
     fn resident(&self) -> Vec<(usize, u64)> {
         let numbers = self.workers().numbers.clone();
         let resident =

@@ -1,11 +1,13 @@
 //! The oracle itself is put to the test: things are broken by hand, and it must see each of them.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+
+use polars::prelude::{Float64Chunked, IntoColumn as _, ParquetReader, ParquetWriter, SerReader as _};
 
 use crate::daemon::{Daemon, PATIENCE, Waited};
 use crate::feed::Feed;
-use crate::inventory::{Inventory, difference, snapshot};
+use crate::inventory::{Inventory, difference, hash, snapshot};
 use crate::measure::figures;
 use crate::oracle::{self, Verdict};
 use crate::site::{Setting, Site, walk};
@@ -38,6 +40,11 @@ const BREAKS: &[(&str, Break, Seen)] = &[
         "a byte of the rows is another",
         |site| another_byte(first(&site.output(), "/rows.parquet")),
         |verdict| !verdict.lost.is_empty(),
+    ),
+    (
+        "a cell is another, and the manifest says so too",
+        |site| another_cell(&published(site)),
+        |verdict| verdict.lost.iter().any(|fault| fault.contains("amount of row 0 is 8.5 instead of 7.25")),
     ),
     (
         "the rejects are gone",
@@ -125,6 +132,23 @@ fn another_byte(path: PathBuf) -> Mend {
     broken[middle] ^= 1;
     fs::write(&path, broken).unwrap();
     Box::new(move || fs::write(&path, bytes).unwrap())
+}
+
+/// Puts another amount into the first row, and hash and size of what that makes into the manifest.
+fn another_cell(published: &Path) -> Mend {
+    let (rows, manifest) = (published.join("rows.parquet"), published.join("_manifest.json"));
+    let before = [&rows, &manifest].map(|path| (path.clone(), fs::read(path).unwrap()));
+    let mut frame = ParquetReader::new(File::open(&rows).unwrap()).finish().unwrap();
+    let amounts = frame.column("amount").unwrap().f64().unwrap();
+    let amounts: Float64Chunked =
+        amounts.iter().enumerate().map(|(at, amount)| if at == 0 { Some(8.5) } else { amount }).collect();
+    frame.with_column(amounts.with_name("amount".into()).into_column()).unwrap();
+    ParquetWriter::new(File::create(&rows).unwrap()).finish(&mut frame).unwrap();
+    let mut told: serde_json::Value = serde_json::from_slice(&fs::read(&manifest).unwrap()).unwrap();
+    told["outputs"]["rows.parquet"]["blake3"] = hash(&rows).into();
+    told["outputs"]["rows.parquet"]["bytes"] = rows.metadata().unwrap().len().into();
+    fs::write(&manifest, told.to_string()).unwrap();
+    Box::new(move || before.into_iter().for_each(|(path, bytes)| fs::write(path, bytes).unwrap()))
 }
 
 /// Copies a file, or a folder of files.

@@ -212,7 +212,8 @@ impl Daemon {
 
     /// Returns its workers.
     pub(crate) fn workers(&self) -> Vec<Pid> {
-        let tasks = fs::read_dir(format!("/proc/{}/task", self.child.id())).into_iter().flatten().flatten();
+        let Some(pid) = self.pid() else { return Vec::new() };
+        let tasks = fs::read_dir(format!("/proc/{}/task", pid.as_raw_pid())).into_iter().flatten().flatten();
         let children = tasks.map(|task| fs::read_to_string(task.path().join("children")).unwrap_or_default());
         let children = children.collect::<Vec<_>>().join(" ");
         children.split_whitespace().filter_map(|pid| pid.parse().ok()).filter_map(Pid::from_raw).collect()

@@ -18,6 +18,8 @@ enum Scarce {
     Bytes,
     /// Inodes there.
     Inodes,
+    /// Bytes where the results lie, and nothing else.
+    Output,
     /// Bytes where the ledger lies.
     Ledger,
 }
@@ -30,6 +32,11 @@ fn disk_full() {
 #[test]
 fn no_inodes() {
     disk("no_inodes", Scarce::Inodes, "size=32m,nr_inodes=4000", count("CYCLES", 2, 100));
+}
+
+#[test]
+fn output_full() {
+    disk("output_full", Scarce::Output, "size=16m", count("CYCLES", 2, 100));
 }
 
 #[test]
@@ -50,9 +57,13 @@ fn disk(title: &str, scarce: Scarce, options: &str, cycles: usize) {
     let root = folder.path().to_owned();
     let (data, state) = match scarce {
         Scarce::Bytes | Scarce::Inodes => (volume.join("data"), root.join("state")),
+        Scarce::Output => (root.join("data"), root.join("state")),
         Scarce::Ledger => (root.join("data"), volume.join("state")),
     };
-    let site = Site::at(root, data, state, Setting::default());
+    let mut site = Site::at(root, data, state, Setting::default());
+    if scarce == Scarce::Output {
+        site = site.with_output(volume.join("out"));
+    }
     let (mut rng, seed) = random();
     let (mut pressed, mut killed) = (0, 0);
     let mut daemon = Daemon::start(&site);
@@ -116,9 +127,9 @@ fn start_on_full(site: &Site, scarce: Scarce, when: &str) -> Daemon {
     daemon
 }
 
-/// Returns a sound file, one with rejects, and a broken one.
+/// Returns a sound file, one with rejects, a broken one, and one with too many rejects.
 fn inputs(cycle: usize) -> Vec<Input> {
-    let kinds = [Kind::Good, Kind::Dirty, Kind::Broken];
+    let kinds = [Kind::Good, Kind::Dirty, Kind::Broken, Kind::Refused];
     let input = |(at, kind)| {
         let serial = cycle * kinds.len() + at + 1;
         Input { name: format!("{serial:06}.csv"), content: Content::new(kind, serial, 500) }

@@ -14,6 +14,8 @@ pub(crate) enum Kind {
     Empty,
     /// The header does not fit: quarantined.
     Broken,
+    /// Too many rows are rejected: quarantined, with those rows beside it.
+    Refused,
 }
 
 /// The bytes of an input and what they hold. Two inputs may share one.
@@ -25,9 +27,32 @@ pub(crate) struct Content {
     pub(crate) hash: String,
     /// Rows read, written, rejected, dropped.
     pub(crate) rows: [u64; 4],
-    /// The ids of the rows that must be written, in order. No other content has them.
-    pub(crate) written: Vec<i64>,
+    /// The rows that must be written, in order. No other content has their ids.
+    pub(crate) written: Vec<Row>,
+    /// The records that must be rejected, in order.
+    pub(crate) rejected: Vec<Reject>,
 }
+
+/// A sound row; its `amount` is [`AMOUNT`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Row {
+    pub(crate) id: i64,
+    /// The number in its `word`.
+    pub(crate) word: u8,
+}
+
+/// A record that is not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Reject {
+    /// Its number, from 1.
+    pub(crate) record: u64,
+    pub(crate) byte_offset: u64,
+    pub(crate) reason: &'static str,
+    pub(crate) raw: String,
+}
+
+/// What every sound row has.
+pub(crate) const AMOUNT: f64 = 7.25;
 
 /// One file as it is dropped.
 #[derive(Debug, Clone)]
@@ -35,6 +60,9 @@ pub(crate) struct Input {
     pub(crate) name: String,
     pub(crate) content: Arc<Content>,
 }
+
+/// Rows a refused file has at least: nine in ten of them are more rejects than any pipeline lets pass without asking.
+const REFUSED: usize = 20;
 
 /// Rows a content may have, so that no two contents share an id.
 const MOST: i64 = 100_000;
@@ -68,36 +96,42 @@ impl Content {
     pub(crate) fn long(kind: Kind, serial: usize, rows: usize) -> Arc<Self> {
         let first = i64::try_from(serial).unwrap() * MOST;
         let mut text = "id,amount,word\n".to_owned();
-        let (mut written, mut rejected, mut dropped) = (Vec::new(), 0, 0);
-        let ids = first..first + i64::try_from(rows).unwrap();
-        for (at, id) in ids.enumerate() {
+        let (mut written, mut rejected, mut dropped) = (Vec::new(), Vec::new(), 0);
+        for (id, record) in (first..).zip(1..=u64::try_from(rows).unwrap()) {
+            let at = record - 1;
             let amount = match at % 10 {
+                0..9 if kind == Kind::Refused => "much",
                 3 if kind == Kind::Dirty => "much",
                 5 if kind == Kind::Dirty => "-1.5",
                 7 if kind == Kind::Dirty => "0.5",
                 _ => "7.25",
             };
+            let word = u8::try_from(at % 13).unwrap();
+            let raw = format!("{id},{amount},word {word}");
+            let byte_offset = text.len() as u64;
+            writeln!(text, "{raw}").unwrap();
             match amount {
-                "much" | "-1.5" => rejected += 1,
+                "much" => rejected.push(Reject { record, byte_offset, reason: "bad_type", raw }),
+                "-1.5" => rejected.push(Reject { record, byte_offset, reason: "rule", raw }),
                 "0.5" => dropped += 1,
-                _ => written.push(id),
+                _ => written.push(Row { id, word }),
             }
-            writeln!(text, "{id},{amount},word {}", at % 13).unwrap();
         }
-        let read = u64::try_from(rows).unwrap();
+        let [read, out, bad] = [rows, written.len(), rejected.len()].map(|count| u64::try_from(count).unwrap());
         match kind {
-            Kind::Good | Kind::Dirty => {
-                let rows = [read, u64::try_from(written.len()).unwrap(), rejected, dropped];
-                Self::of(kind, text.into_bytes(), rows, written)
+            Kind::Good | Kind::Dirty | Kind::Refused => {
+                Self::of(kind, text.into_bytes(), [read, out, bad, dropped], written, rejected)
             }
-            Kind::Empty => Self::of(kind, Vec::new(), [0; 4], Vec::new()),
-            Kind::Broken => Self::of(kind, format!("another;feed\n{serial};1\n").into_bytes(), [0; 4], Vec::new()),
+            Kind::Empty => Self::of(kind, Vec::new(), [0; 4], Vec::new(), Vec::new()),
+            Kind::Broken => {
+                Self::of(kind, format!("another;feed\n{serial};1\n").into_bytes(), [0; 4], Vec::new(), Vec::new())
+            }
         }
     }
 
-    fn of(kind: Kind, bytes: Vec<u8>, rows: [u64; 4], written: Vec<i64>) -> Arc<Self> {
+    fn of(kind: Kind, bytes: Vec<u8>, rows: [u64; 4], written: Vec<Row>, rejected: Vec<Reject>) -> Arc<Self> {
         let hash = blake3::hash(&bytes).to_hex().to_string();
-        Arc::new(Self { kind, bytes, hash, rows, written })
+        Arc::new(Self { kind, bytes, hash, rows, written, rejected })
     }
 }
 
@@ -125,6 +159,7 @@ impl Feed {
             input("again.csv", good),
             input("empty.csv", Content::new(Kind::Empty, 3, 0)),
             input("broken.csv", Content::new(Kind::Broken, 4, 0)),
+            input("refused.csv", Content::new(Kind::Refused, 5, REFUSED)),
         ]
     }
 
@@ -136,7 +171,8 @@ impl Feed {
             0..8 => Content::new(Kind::Good, self.serial, rows),
             8..11 => Content::new(Kind::Dirty, self.serial, rows),
             11 => Content::new(Kind::Empty, self.serial, 0),
-            12 | 13 => Content::new(Kind::Broken, self.serial, 0),
+            12 => Content::new(Kind::Broken, self.serial, 0),
+            13 => Content::new(Kind::Refused, self.serial, rows + REFUSED),
             _ => self.last.clone().unwrap_or_else(|| Content::new(Kind::Good, self.serial, rows)),
         };
         if content.kind == Kind::Good {

@@ -33,6 +33,7 @@ mod random_kill;
 #[expect(dead_code, clippy::string_slice, reason = "shared with the other tests, which use all of it")]
 mod scrape;
 mod scraper;
+mod short_writes;
 mod site;
 mod strace;
 mod stuck;

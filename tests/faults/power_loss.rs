@@ -52,7 +52,7 @@ fn power_loss(kind: Kind) {
     let (mut cut, mut files, mut acknowledged) = (0, 0, 0);
     let mut episode = 0;
     while cut < images {
-        // In every other one the ledger has a volume of its own: its syncs do not carry the folders along.
+        // In every other one ledger and output have volumes of their own: the syncs of one do not carry the others along.
         let split = episode % 2 == 1;
         let mut disk = match Disk::new(kind, split) {
             Ok(disk) => disk,
@@ -117,7 +117,7 @@ fn kept(site: &Site, acks: &[Arrival], when: &str) {
     }
 }
 
-/// An image with one or two filesystems, inside a filesystem that clones.
+/// An image with one filesystem or three, inside a filesystem that clones.
 struct Disk {
     /// In the order they are unmounted.
     live: Vec<Mount>,
@@ -150,7 +150,7 @@ impl Disk {
     }
 
     const fn volumes(&self) -> u64 {
-        if self.split { 2 } else { 1 }
+        if self.split { 3 } else { 1 }
     }
 
     fn image(&self, name: &str) -> PathBuf {
@@ -169,8 +169,12 @@ impl Disk {
     fn site(&self) -> Site {
         let root = self.folder.path().to_owned();
         let data = root.join("volume-0/data");
-        let state = if self.split { root.join("volume-1/state") } else { data.join("state") };
-        Site::at(root, data, state, Setting::default())
+        if !self.split {
+            let state = data.join("state");
+            return Site::at(root, data, state, Setting::default());
+        }
+        let (state, output) = (root.join("volume-1/state"), root.join("volume-2/out"));
+        Site::at(root, data, state, Setting::default()).with_output(output)
     }
 
     /// Holds fast what is on the disk at this moment.

@@ -1,11 +1,15 @@
 //! kill -9 at random moments under load, again and again: at the start, in recovery, in the middle of everything.
 
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tempfile::TempDir;
+
 use crate::daemon::Daemon;
 use crate::feed::Feed;
-use crate::measure::{count, figures, is_full, random};
+use crate::measure::{count, figures, is_full, left_out, random};
 use crate::meddler::Meddler;
 use crate::oracle;
 use crate::producer::Producer;
@@ -25,12 +29,18 @@ fn random_kill() {
     let mut meddler = Meddler::new(rng.fork());
     // The originals are archived, deleted and kept in turn.
     let each = ROUND.min(kills.div_ceil(OnSuccess::ALL.len()));
-    for on_success in OnSuccess::ALL.into_iter().cycle() {
+    for (turn, on_success) in OnSuccess::ALL.into_iter().cycle().enumerate() {
         let round = (kills - killed).min(each);
         if round == 0 {
             break;
         }
-        let site = Arc::new(Site::new(Setting { on_success, ..Setting::default() }));
+        let mut site = Site::new(Setting { on_success, ..Setting::default() });
+        // Every other one has its output on another filesystem.
+        let memory = (turn % 2 == 1).then(|| another_filesystem(&site)).flatten();
+        if let Some(memory) = &memory {
+            site = site.with_output(memory.path().join("out"));
+        }
+        let site = Arc::new(site);
         let producer = Producer::start(&site, Feed::new(rng.fork()));
         for kill in 0..round {
             let when = format!("kill {} with on_success = {} (seed {seed})", killed + kill, on_success.word());
@@ -59,6 +69,19 @@ fn random_kill() {
     let slowest = if is_full() { longest } else { median };
     assert!(slowest < READY, "a start took {slowest:?}");
     assert!(replays * 8 > kills && reloads * 8 > kills, "too little was meddled: this tests little");
+}
+
+/// Returns a folder on another filesystem than the data of a site.
+fn another_filesystem(site: &Site) -> Option<TempDir> {
+    let memory = tempfile::Builder::new().prefix("forebay-faults-").tempdir_in("/dev/shm").ok();
+    let device = |path: &Path| path.metadata().unwrap().dev();
+    let another = memory.filter(|memory| device(memory.path()) != device(&site.root));
+    if another.is_none() {
+        let why = "/dev/shm is no filesystem of its own here";
+        assert!(std::env::var_os("FOREBAY_REQUIRE_TOOLS").is_none(), "{why}");
+        left_out("random_kill with the output on another filesystem", why);
+    }
+    another
 }
 
 /// Lets a daemon live for a moment; one in three dies during its start.

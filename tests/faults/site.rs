@@ -20,6 +20,8 @@ pub(crate) struct Site {
     pub(crate) data: PathBuf,
     /// The ledger.
     pub(crate) state: PathBuf,
+    /// The results, if they do not lie with the rest of the data.
+    apart: Option<PathBuf>,
     /// The pipeline that is dropped for.
     pub(crate) pipeline: &'static str,
     pub(crate) on_success: OnSuccess,
@@ -101,9 +103,19 @@ impl Site {
 
     fn of(pipeline: &'static str, root: PathBuf, data: PathBuf, state: PathBuf, setting: Setting) -> Self {
         let on_success = setting.on_success;
-        let site = Self { root, data, state, pipeline, on_success, dropped: Mutex::default(), own: None };
+        let dropped = Mutex::default();
+        let site = Self { root, data, state, apart: None, pipeline, on_success, dropped, own: None };
         fs::create_dir_all(site.inbox()).unwrap();
         site
+    }
+
+    /// Puts the output into this folder, which may be on another filesystem. Before the first start.
+    pub(crate) fn with_output(mut self, output: PathBuf) -> Self {
+        let section = format!("[pipelines.{}]\n", self.pipeline);
+        let with = format!("{section}output = \"{}\"\n", output.display());
+        self.configure(&self.config().replacen(&section, &with, 1));
+        self.apart = Some(output);
+        self
     }
 
     /// Returns the text of the config.
@@ -127,7 +139,7 @@ impl Site {
     }
 
     pub(crate) fn output(&self) -> PathBuf {
-        self.data.join("out").join(self.pipeline)
+        self.apart.clone().unwrap_or_else(|| self.data.join("out").join(self.pipeline))
     }
 
     pub(crate) fn archive(&self) -> PathBuf {

@@ -149,7 +149,8 @@ impl Log {
             self.turns.push(Turn::Claimed(bare()));
         } else if to.contains("/ingest_date=") {
             self.turns.push(Turn::Published);
-            let unsynced: Vec<&String> = self.unsynced.iter().collect();
+            // Of a file that was refused nobody minds what else was staged.
+            let unsynced: Vec<&String> = self.unsynced.iter().filter(|path| path.starts_with(from)).collect();
             if !unsynced.is_empty() {
                 self.faults.push(format!("{to} is visible and not synced: {unsynced:?}"));
             }
@@ -183,6 +184,10 @@ impl Log {
             }
             Kind::Good | Kind::Dirty | Kind::Empty => vec![Turn::Commit, Turn::Archived(name)],
             Kind::Broken => vec![Turn::Commit, Turn::Explained, Turn::Quarantined(name)],
+            // Its rejected rows are on the disk before anybody hears that it is refused.
+            Kind::Refused => {
+                vec![Turn::Synced, Turn::Commit, Turn::Synced, Turn::Explained, Turn::Quarantined(name)]
+            }
         };
         let begins = |at: &usize| {
             words[*at..].iter().zip(&wanted).filter(|(found, wanted)| *found == wanted).count() == wanted.len()

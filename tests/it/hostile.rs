@@ -1,5 +1,6 @@
 //! Bad input: each case has a clear message, and nothing is lost or stuck.
 
+mod folders;
 mod limits;
 
 use std::ffi::OsStr;

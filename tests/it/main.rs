@@ -18,6 +18,7 @@
 mod alerts;
 mod architecture;
 mod arrival;
+mod backlog;
 mod checker;
 mod cli;
 mod config;

@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use crate::support::{Project, Scrape, wait_for};
 
 const TAXI: &str = r#"
@@ -28,17 +30,27 @@ freshness = "2h"
 "#;
 
 /// Families that appear once their value is known.
-const LATE: [&str; 11] = [
+const LATE: [&str; 21] = [
     "forebay_config_last_reload_success_timestamp_seconds",
+    "forebay_files_in_flight",
+    "forebay_files_pending",
+    "forebay_files_quarantined",
+    "forebay_files_queued",
     "forebay_filesystem_free_bytes",
     "forebay_filesystem_size_bytes",
     "forebay_last_arrival_timestamp_seconds",
     "forebay_last_completion_timestamp_seconds",
     "forebay_last_failure_timestamp_seconds",
     "forebay_last_success_timestamp_seconds",
+    "forebay_ledger_files",
+    "forebay_ledger_size_bytes",
     "forebay_memory_budget_bytes",
+    "forebay_oldest_in_flight_start_timestamp_seconds",
+    "forebay_oldest_pending_file_timestamp_seconds",
+    "forebay_pending_bytes",
     "forebay_stage_peak_rss_bytes",
     "forebay_watch_last_scan_timestamp_seconds",
+    "forebay_watch_up",
     "forebay_worker_resident_memory_bytes",
 ];
 
@@ -79,6 +91,9 @@ fn a_fresh_daemon_tells_every_series_of_the_golden_file() {
     ] {
         let told = scrape.metric(metric).sum();
         assert!((told - value).abs() < 0.5, "{metric} is {told}");
+    }
+    for metric in ["forebay_files_pending", "forebay_files_quarantined", "forebay_ledger_files", "forebay_watch_up"] {
+        assert!(!scrape.metric(metric).is_absent(), "{metric} is known by the time the first scrape is answered");
     }
     assert!(scrape.metric("forebay_workers").value() >= 1.0);
     assert!(scrape.metric("forebay_memory_budget_bytes").value() > 0.0);
@@ -126,6 +141,54 @@ fn the_numbers_are_those_of_the_files() {
     }
     assert!(scrape.metric("forebay_last_success_timestamp_seconds").value() > 1.7e9);
     check_with_promtool(scrape.text());
+    daemon.stop();
+}
+
+#[test]
+fn an_archive_that_cannot_be_written_is_told_in_a_word_of_its_own() {
+    let project = Project::new(TAXI);
+    let daemon = project.start();
+    let archive = project.path("data/archive/taxi");
+    std::fs::remove_dir_all(&archive).unwrap();
+    std::fs::write(&archive, "in the way").unwrap();
+    project.drop_file("taxi", "a.csv", "fare,longitude\n5,-74\n");
+    let waits = |scrape: &Scrape| scrape.metric("forebay_backpressure_active").label("reason", "output").value() > 0.5;
+    let scrape = wait_for("the failure to be told", || Some(daemon.scrape()).filter(waits));
+    let failed = |kind: &str| scrape.metric("forebay_errors_total").label("component", "publish").label("kind", kind);
+    assert!(failed("archive").value() > 0.5, "{}", scrape.text());
+    assert!(failed("publish").value() < 0.5, "it was published");
+    std::fs::remove_file(&archive).unwrap();
+    daemon.wait_processed("taxi", 1);
+    wait_for("the wait to be over", || (!waits(&daemon.scrape())).then_some(()));
+    daemon.stop();
+}
+
+#[test]
+fn the_workers_time_is_told_and_never_falls() {
+    let project = Project::new(TAXI);
+    let daemon = project.start();
+    let time = || daemon.scrape().metric("forebay_worker_cpu_seconds_total").value();
+    let rows: String = (0..100_000).map(|row| format!("{row},-74\n")).collect();
+    project.drop_file("taxi", "a.csv", format!("fare,longitude\n{rows}"));
+    daemon.wait_processed("taxi", 1);
+    let before = wait_for("the work to be told", || Some(time()).filter(|time| *time > 0.1));
+    let (own, children) = (daemon.pid(), format!("/proc/{0}/task/{0}/children", daemon.pid()));
+    let workers = std::fs::read_to_string(children).unwrap();
+    assert!(workers.split_whitespace().count() > 0, "{own} has no workers");
+    for worker in workers.split_whitespace() {
+        let worker = Pid::from_raw(worker.parse().unwrap()).unwrap();
+        kill_process(worker, Signal::KILL).unwrap();
+    }
+    project.drop_file("taxi", "b.csv", format!("fare,longitude\n{rows}0,0\n"));
+    let mut last = before;
+    let after = wait_for("more work to be told", || {
+        let now = time();
+        assert!(now >= last, "{now} after {last}");
+        last = now;
+        let done = daemon.scrape().metric("forebay_files_processed_total").sum() > 1.5;
+        (done && now > before + 0.1).then_some(now)
+    });
+    assert!(after < before * 20.0 + 60.0, "{after} s of work");
     daemon.stop();
 }
 

@@ -1,8 +1,12 @@
 //! What a run of `forebay once` leaves for monitoring, read by those it is left for: the node exporter and the Pushgateway.
 
-use crate::support::{Peer, Project, Scrape};
+use std::process::Stdio;
 
-const METRICS: [&str; 8] = [
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::support::{Peer, Project, Scrape, published_under, wait_for};
+
+const METRICS: [&str; 9] = [
     "forebay_run_rows_read",
     "forebay_run_rows_written",
     "forebay_run_rows_rejected",
@@ -11,6 +15,7 @@ const METRICS: [&str; 8] = [
     "forebay_run_completion_timestamp_seconds",
     "forebay_run_last_success_timestamp_seconds",
     "forebay_run_files",
+    "forebay_run_files_not_taken",
 ];
 
 fn project() -> Project {
@@ -20,6 +25,13 @@ fn project() -> Project {
     std::fs::write(project.path("other.csv"), "id\n5\n").unwrap();
     std::fs::write(project.path("bad.csv"), "something\n1\n").unwrap();
     project
+}
+
+/// Starts a Pushgateway that knows nothing yet: Debian's keeps what it was told in one place for all.
+#[track_caller]
+fn pushgateway(project: &Project) -> Option<Peer> {
+    let memory = format!("--persistence.file={}", project.path("pushgateway.data").display());
+    Peer::start(project, "prometheus-pushgateway", &[memory])
 }
 
 /// Runs `once` on a file and expects it to fare so.
@@ -90,7 +102,7 @@ fn the_node_exporter_reads_the_text_files() {
 #[test]
 fn the_pushgateway_takes_what_is_pushed() {
     let project = project();
-    let Some(gateway) = Peer::start(&project, "prometheus-pushgateway", &[]) else { return };
+    let Some(gateway) = pushgateway(&project) else { return };
     let url = gateway.url();
     once(&project, "q", "other.csv", ["--push", &url], 0);
     from_failure_to_success_and_back(&project, ["--push", &url], &|| {
@@ -100,13 +112,64 @@ fn the_pushgateway_takes_what_is_pushed() {
         assert!(value(&scrape, "forebay_run_rows_written", "q") > 0.5, "the other pipeline's group stays");
         scrape
     });
-    // A group of the caller's choice, and a place where none can be.
+    // A group of the caller's choice, for one pipeline after the other, and a place where none can be.
     let group = format!("{url}/metrics/job/nightly/instance/one");
     once(&project, "p", "good.csv", ["--push", &group], 0);
+    once(&project, "q", "other.csv", ["--push", &group], 0);
     let scrape = gateway.scrape();
-    let nightly = scrape.metric("forebay_run_rows_read").label("job", "nightly").label("instance", "one");
-    assert!(nightly.value() > 2.5);
+    for (pipeline, rows) in [("p", 3.0), ("q", 1.0)] {
+        let nightly = |metric: &str| {
+            scrape.metric(metric).label("job", "nightly").label("instance", "one").label("pipeline", pipeline).value()
+        };
+        assert!((nightly("forebay_run_rows_read") - rows).abs() < 0.5, "{pipeline}");
+        assert!(nightly("forebay_run_last_success_timestamp_seconds") > 1e9, "{pipeline}");
+    }
     let nowhere = format!("{url}/nowhere");
     let ran = project.cli().args(["once", "-p", "p", "good.csv", "--out", "out", "--push", &nowhere]).run();
     assert!(ran.expect_code(70).stderr.contains("refused the metrics: HTTP/1.1 404"));
+}
+
+#[test]
+fn an_interrupted_run_is_no_success_and_says_what_it_left() {
+    const FILES: u32 = 400;
+    let project = project();
+    let export = ["--textfile", "run.prom"];
+    let read = || Scrape::parse(&std::fs::read_to_string(project.path("run.prom")).unwrap());
+    once(&project, "q", "other.csv", export, 0);
+    let success = value(&read(), "forebay_run_last_success_timestamp_seconds", "q");
+    let given = (0..FILES).map(|_| "other.csv");
+    let command = project.cli().args(["once", "-p", "q", "--json", "--out", "many"]).args(export).args(given);
+    let mut command = command.into_command();
+    let run = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    wait_for("a few files to be done", || (published_under(&project.path("many")).len() > 2).then_some(()));
+    kill_process(Pid::from_child(&run), Signal::INT).unwrap();
+    let ran = run.wait_with_output().unwrap();
+    let told = String::from_utf8_lossy(&ran.stderr);
+    assert_eq!(ran.status.code(), Some(1), "{told}");
+    let scrape = read();
+    let left = value(&scrape, "forebay_run_files_not_taken", "q");
+    let begun = scrape.metric("forebay_run_files").label("pipeline", "q").sum();
+    assert!(left > 0.5 && begun > 2.5, "{left} left of {FILES}, {begun} begun");
+    assert!((left + begun - f64::from(FILES)).abs() < 0.5, "{left} left of {FILES}, {begun} begun");
+    assert!(told.contains(&format!("interrupted: {left} of {FILES} files were not begun")), "{told}");
+    let document: serde_json::Value = serde_json::from_slice(&ran.stdout).unwrap();
+    assert_eq!(document["not_taken"].as_f64(), Some(left));
+    let kept = value(&scrape, "forebay_run_last_success_timestamp_seconds", "q");
+    assert_eq!(kept.to_bits(), success.to_bits(), "what was the last success still is");
+}
+
+#[test]
+fn a_text_file_that_cannot_be_written_does_not_keep_the_push_back() {
+    let project = project();
+    let Some(gateway) = pushgateway(&project) else { return };
+    let nobody = "http://127.0.0.1:1";
+    let run = |push: &str| {
+        let command = project.cli().args(["once", "-p", "q", "other.csv", "--out", "out"]);
+        command.args(["--textfile", "nowhere/run.prom", "--push", push]).run().expect_code(70).stderr
+    };
+    let told = run(&gateway.url());
+    assert!(told.contains("nowhere/run.prom"), "{told}");
+    assert!(value(&gateway.scrape(), "forebay_run_rows_written", "q") > 0.5, "it was pushed all the same");
+    let told = run(nobody);
+    assert!(told.contains("nowhere/run.prom") && told.contains("cannot push to 127.0.0.1:1"), "{told}");
 }

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::process::Command;
+use std::time::Duration;
 
 use rustix::process::Signal;
 use serde_json::Value;
@@ -95,7 +97,11 @@ fn ledger(project: &Project) -> BTreeMap<String, Value> {
 
 /// Returns when a file ended, in seconds since the epoch.
 fn ended(file: &Value) -> Option<f64> {
-    let at = chrono::DateTime::parse_from_rfc3339(file["finished_at"].as_str()?).unwrap();
+    time(file, "finished_at")
+}
+
+fn time(file: &Value, field: &str) -> Option<f64> {
+    let at = chrono::DateTime::parse_from_rfc3339(file[field].as_str()?).unwrap();
     #[expect(clippy::cast_precision_loss, reason = "milliseconds since the epoch are exact in an f64")]
     Some(at.timestamp_millis() as f64 / 1e3)
 }
@@ -104,8 +110,16 @@ fn close(a: f64, b: f64) -> bool {
     (a - b).abs() < 0.002
 }
 
-/// Compares the first scrape with the ledger, as it was before the start and as it is in the end.
-fn right(scrape: &Scrape, before: &BTreeMap<String, Value>, after: &BTreeMap<String, Value>) {
+/// Returns when the file system saw the last change of a file that waits in the inbox, in seconds since the epoch.
+fn changed(project: &Project, name: &str) -> Option<f64> {
+    let facts = project.inbox("p").join(name).metadata().ok()?;
+    #[expect(clippy::cast_precision_loss, reason = "milliseconds since the epoch are exact in an f64")]
+    Some((facts.ctime() * 1_000 + facts.ctime_nsec() / 1_000_000) as f64 / 1e3)
+}
+
+/// Compares the first scrape with the ledger, as it was before the start and as it is in the end, and with the inbox: when
+/// the file that waits there arrived, and the one that may wait there or was begun.
+fn right(scrape: &Scrape, before: &BTreeMap<String, Value>, after: &BTreeMap<String, Value>, arrived: [f64; 2]) {
     let value = |name: &str| scrape.metric(name).label("pipeline", "p").value();
     assert!(scrape.metric("forebay_ready").value() > 0.5, "everything is known, or the scrape would not be answered");
     assert!(close(value("forebay_files_quarantined"), 1.0));
@@ -116,7 +130,8 @@ fn right(scrape: &Scrape, before: &BTreeMap<String, Value>, after: &BTreeMap<Str
     assert!(last.iter().flatten().any(|last| close(*last, success)), "{success} is none of {last:?}");
     let completion = value("forebay_last_completion_timestamp_seconds");
     assert!(completion >= success && completion >= ended(&before["bad.csv"]).unwrap() - 0.002);
-    assert!(value("forebay_last_arrival_timestamp_seconds") > 1e9);
+    let last_arrival = value("forebay_last_arrival_timestamp_seconds");
+    assert!(close(last_arrival, arrived[0]), "{last_arrival}, not {}", arrived[0]);
     assert!(close(value("forebay_freshness_objective_seconds"), 7200.0));
     assert!(close(value("forebay_watch_up"), 1.0));
     assert!(close(value("forebay_rows_read_total"), value("forebay_rows_written_total")));
@@ -124,7 +139,8 @@ fn right(scrape: &Scrape, before: &BTreeMap<String, Value>, after: &BTreeMap<Str
     let waiting = value("forebay_files_pending") + value("forebay_files_in_flight");
     let in_progress = u8::from(close(success, ended(&before["good.csv"]).unwrap()));
     assert!(waiting > 0.5 && waiting < f64::from(1 + in_progress) + 0.5, "{waiting} wait");
-    assert!(value("forebay_oldest_pending_file_timestamp_seconds") > 1e9 || value("forebay_files_pending") < 0.5);
+    let oldest = value("forebay_oldest_pending_file_timestamp_seconds");
+    assert!(arrived.iter().any(|arrived| close(oldest, *arrived)), "{oldest} is none of {arrived:?}");
     let states: f64 = scrape.metric("forebay_ledger_files").sum();
     #[expect(clippy::cast_precision_loss, reason = "few files")]
     let known = [before.len() as f64, after.len() as f64];
@@ -146,6 +162,10 @@ fn the_first_scrape_after_a_kill_is_right_at_every_stage() {
         // What waits in the inbox waits for longer than the first scrape takes.
         project.configure(&fs::read_to_string(project.path("forebay.toml")).unwrap().replace("50ms", "4s"));
         project.drop_file("p", "waits.csv", "id\n4\n");
+        let begun = || time(&before["next.csv"], "arrived_at").unwrap();
+        let arrived = [changed(&project, "waits.csv").unwrap(), changed(&project, "next.csv").unwrap_or_else(begun)];
+        // Younger than this it would be if the start took its own time for the file's.
+        std::thread::sleep(Duration::from_millis(500));
         let daemon = Daemon::spawn(&project, &[]);
         let first = daemon.scrape();
         wait_for("everything to be done", || {
@@ -156,7 +176,33 @@ fn the_first_scrape_after_a_kill_is_right_at_every_stage() {
         let after = ledger(&project);
         assert_eq!(after["next.csv"]["outcome"], "succeeded", "{stage}");
         eprintln!("died {stage}: the ledger says {state:?}");
-        right(&first, &before, &after);
+        right(&first, &before, &after, arrived);
         daemon.stop();
     }
+}
+
+#[test]
+fn a_file_that_waits_does_not_become_young_again_when_the_daemon_is_killed() {
+    let project = Project::new(&CONFIG.replace("settle =", "done_marker = \"{name}.done\"\nsettle ="));
+    let daemon = project.start();
+    let told = |daemon: &Daemon| {
+        let scrape = daemon.scrape();
+        let value = |name: &str| scrape.metric(name).label("pipeline", "p").value();
+        let pending = value("forebay_files_pending") > 0.5;
+        let names = ["forebay_oldest_pending_file_timestamp_seconds", "forebay_last_arrival_timestamp_seconds"];
+        pending.then(|| names.map(value))
+    };
+    project.drop_file("p", "waits.csv", "id\n1\n");
+    let before = wait_for("the file to be seen", || told(&daemon));
+    std::thread::sleep(Duration::from_secs(2));
+    // Killed, not stopped.
+    drop(daemon);
+    let daemon = project.start();
+    let after = wait_for("the file to be seen again", || told(&daemon));
+    assert!(before.iter().zip(after).all(|(before, after)| (before - after).abs() < 1.0), "{before:?} -> {after:?}");
+    fs::write(project.inbox("p").join("waits.csv.done"), "").unwrap();
+    daemon.wait_processed("p", 1);
+    let latency = daemon.scrape().metric("forebay_file_latency_seconds_sum").value();
+    assert!(latency > 2.0, "it waited for {latency} s, the time before the kill included");
+    daemon.stop();
 }

@@ -1,8 +1,10 @@
-//! Floats against the standard library's parser, which is another one than ours, to the last bit.
+//! Floats against the standard library's parser, which is another one than ours, and against the bits they were printed
+//! from.
 
 use fastrand::Rng;
 
-use super::sweep::{check, count, digits, nonsense, sign};
+use super::sweep::{check, count, digits, nonsense, read, sign};
+use super::values::Cell;
 use crate::config::ColumnType;
 
 /// Checks so many texts in both widths.
@@ -76,6 +78,26 @@ fn every_float_as_the_shortest_and_as_17_digits() {
             _ => format!("{:.15}", f64::from(random.f32() * 180.0)),
         }
     });
+}
+
+/// Needs no other parser to be right: printing is another art.
+#[test]
+fn what_was_printed_reads_back_to_the_bit() {
+    let mut random = Rng::new();
+    let wide = std::iter::repeat_with(|| random.u64(..)).filter(|bits| f64::from_bits(*bits).is_finite());
+    for bits in wide.take(count()).collect::<Vec<_>>().chunks(10_000) {
+        let texts: Vec<_> = bits.iter().map(|bits| format!("{:e}", f64::from_bits(*bits))).collect();
+        for ((text, bits), found) in texts.iter().zip(bits).zip(read(&ColumnType::Float64, &texts)) {
+            assert_eq!(found, Some(Cell::Bits(*bits)), "{text}");
+        }
+    }
+    let narrow = std::iter::repeat_with(|| random.u32(..)).filter(|bits| f32::from_bits(*bits).is_finite());
+    for bits in narrow.take(count()).collect::<Vec<_>>().chunks(10_000) {
+        let texts: Vec<_> = bits.iter().map(|bits| format!("{:e}", f32::from_bits(*bits))).collect();
+        for ((text, bits), found) in texts.iter().zip(bits).zip(read(&ColumnType::Float32, &texts)) {
+            assert_eq!(found, Some(Cell::Bits((*bits).into())), "{text}");
+        }
+    }
 }
 
 #[test]

@@ -33,6 +33,7 @@ impl State {
         if self.works.running(id).is_none() {
             return;
         }
+        self.stuck.remove(id);
         let Some(work) = self.works.remove(id) else { return };
         if let Some(lane) = self.lanes.get_mut(&work.pipeline) {
             lane.disk.lift();
@@ -55,6 +56,7 @@ impl State {
         if matches!(work.phase, Phase::Running { step: Step::Ending(_), .. }) {
             return;
         }
+        self.stuck.remove(&id);
         let (mut disposition, tally) = dispose(error, work.tally, &self.limits.retry, jitter);
         work.tally = tally;
         work.stuck = 0;
@@ -69,6 +71,11 @@ impl State {
             let tell = Tell::Retried { id: id.clone(), reason: *reason, message: message.clone(), delay: *delay };
             out.push(Action::Tell(tell));
         }
+        if let Disposition::PutBack { message } = &disposition {
+            let delay = self.lanes.get(&pipeline).map_or(Duration::ZERO, |lane| lane.inbox.rules.settle);
+            let (id, message) = (id.clone(), message.clone());
+            out.push(Action::Tell(Tell::Retried { id, reason: RetryReason::Changed, message, delay }));
+        }
         self.works.step(&id, Step::Ending(disposition.clone()), now.monotonic);
         out.push(Action::Conclude { id, disposition });
     }
@@ -77,6 +84,7 @@ impl State {
         let Some(work) = self.works.running(id) else { return };
         let Phase::Running { step: Step::Ending(disposition), .. } = work.phase.clone() else { return };
         work.stuck = 0;
+        self.stuck.remove(id);
         let pipeline = Arc::clone(&work.pipeline);
         if let Disposition::Retry { delay, .. } = disposition {
             self.wait(id, now, delay);
@@ -130,6 +138,11 @@ impl State {
         work.unconcluded = ending.filter(|_| !settled);
         let own = self.limits.retry.delay(work.stuck, jitter);
         let pipeline = Arc::clone(&work.pipeline);
+        if disk_full {
+            self.stuck.remove(&id)
+        } else {
+            self.stuck.insert(id.clone())
+        };
         let delay = if disk_full { self.disk_full(&pipeline, now) } else { own };
         // A full disk is the pipeline's wait: the file itself may go on as soon as that is over.
         self.wait(&id, now, if disk_full { Duration::ZERO } else { delay });

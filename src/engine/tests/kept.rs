@@ -1,8 +1,8 @@
 //! Files that stay in their inbox (`on_success = "keep"`), over a restart.
 
 use super::super::{Action, Claimed, Event, Limits, Now, RetryPolicy, Rules, State, Tally};
-use super::world::pipeline;
-use crate::discover::{Name, Sighting};
+use super::world::{file, pipeline};
+use crate::discover::Name;
 use crate::job::{FileId, FileStamp, Timestamp};
 
 use std::sync::Arc;
@@ -17,7 +17,7 @@ fn at(seconds: u64) -> Now {
 fn scan(state: &mut State, name: &Name, stamp: FileStamp, seconds: u64) -> Vec<Action> {
     let mut actions = state.apply(Event::Tick, at(seconds));
     assert!(actions.iter().any(|action| matches!(action, Action::Scan { .. })), "no scan is due: {actions:?}");
-    let seen = vec![(Arc::clone(name), Sighting::File { stamp, marked: true })];
+    let seen = vec![(Arc::clone(name), file(stamp, true))];
     let taken = at(seconds).monotonic;
     actions.extend(state.apply(Event::Scanned { pipeline: pipeline(0), taken, seen }, at(seconds)));
     actions.extend(state.apply(Event::Tick, at(seconds + 5)));
@@ -48,7 +48,7 @@ fn a_file_begun_before_a_restart_is_not_taken_again_when_it_is_done() {
     state.apply(Event::Recovered { pipeline: pipeline(0), name: Arc::clone(&name), claimed }, at(1));
     let begun = state.apply(Event::Begin, at(2));
     assert!(begun.contains(&Action::Start { id: id.clone() }), "{begun:?}");
-    let seen = vec![(Arc::clone(&name), Sighting::File { stamp, marked: true })];
+    let seen = vec![(Arc::clone(&name), file(stamp, true))];
     state.apply(Event::Scanned { pipeline: pipeline(0), taken: at(2).monotonic, seen }, at(2));
     state.apply(Event::Finished { id }, at(3));
     let asks = |action: &Action| matches!(action, Action::Look { .. } | Action::Claim { .. });

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::world::{AHEAD, Fate, World, name, pipeline};
+use super::world::{AHEAD, Fate, World, file, name, pipeline};
 use crate::discover::Sighting;
 use crate::engine::{Action, ClaimResult, Event, Tell};
-use crate::job::{DiscoverySource, FileStamp};
+use crate::job::{DiscoverySource, FileStamp, JobError, RetryReason};
 
 fn world() -> World {
     let mut world = World::new(1, 2, false);
@@ -201,7 +201,7 @@ fn a_whole_file_waits_for_its_marker() {
     let stamp = FileStamp { dev: 1, ino: 1, size: 1, mtime_ns: 1 };
     let see = |world: &mut World, marked| {
         world.effects.clear();
-        let seen = vec![(name("a.csv"), Sighting::File { stamp, marked })];
+        let seen = vec![(name("a.csv"), file(stamp, marked))];
         world.apply(Event::Looked { pipeline: pipeline(0), taken: world.clock, seen });
     };
     hint(&mut world, "a.csv");
@@ -225,8 +225,7 @@ fn a_claimed_file_seen_by_a_scan_that_began_before_is_no_new_file() {
     world.carry_out(0, Fate::Good);
     world.advance(secs(3));
     world.carry_out(0, Fate::Good);
-    let seen =
-        vec![(name("a.csv"), Sighting::File { stamp: world.disk.values().next().copied().unwrap(), marked: true })];
+    let seen = vec![(name("a.csv"), file(world.disk.values().next().copied().unwrap(), true))];
     world.apply(Event::Rescan { pipeline: pipeline(0) });
     let taken = world.clock;
     let scan = world.effects.iter().position(|effect| matches!(effect, Action::Scan { .. })).unwrap();
@@ -236,6 +235,48 @@ fn a_claimed_file_seen_by_a_scan_that_began_before_is_no_new_file() {
     world.apply(Event::Scanned { pipeline: pipeline(0), taken, seen });
     let discovered = world.tells.iter().filter(|tell| matches!(tell, Tell::Discovered { .. })).count();
     assert_eq!((discovered, world.state.backlog("p0").pending), (1, 0));
+}
+
+#[test]
+fn every_reason_to_try_again_is_told() {
+    for reason in RetryReason::ALL {
+        let mut world = world();
+        world.drop_file(pipeline(0), name("a.csv"));
+        hint(&mut world, "a.csv");
+        world.carry_out(0, Fate::Good);
+        world.advance(secs(3));
+        while !matches!(world.effects[0], Action::Start { .. }) {
+            world.carry_out(0, Fate::Good);
+        }
+        let Action::Start { id } = world.effects.remove(0) else { unreachable!("it is one") };
+        world.claimed.get_mut(&id).unwrap().3 = false;
+        let error = JobError::Retry { reason: *reason, message: "no".to_owned() };
+        world.apply(Event::Failed { id, error });
+        let told = |tell: &Tell| matches!(tell, Tell::Retried { reason: told, .. } if told == reason);
+        assert!(world.tells.iter().any(told), "{reason}");
+        world.settle_down();
+        assert_eq!(world.done.len(), 1, "{reason}");
+    }
+}
+
+#[test]
+fn a_step_that_fails_for_another_reason_than_room_is_a_wait_for_the_output() {
+    let mut world = world();
+    world.drop_file(pipeline(0), name("a.csv"));
+    hint(&mut world, "a.csv");
+    world.carry_out(0, Fate::Good);
+    world.advance(secs(3));
+    while !world.tells.iter().any(|tell| matches!(tell, Tell::Stuck { .. })) {
+        let start = matches!(world.effects[0], Action::Start { .. });
+        world.carry_out(0, if start { Fate::Stuck } else { Fate::Good });
+    }
+    let waits = |world: &World| -> Vec<bool> {
+        let told = world.tells.iter();
+        told.filter_map(|tell| if let Tell::OutputWait { active } = tell { Some(*active) } else { None }).collect()
+    };
+    assert_eq!(waits(&world), [true]);
+    world.settle_down();
+    assert_eq!(waits(&world), [true, false]);
 }
 
 #[test]

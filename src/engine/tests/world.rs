@@ -50,6 +50,11 @@ pub(super) struct World {
     next: u64,
 }
 
+/// Returns what a look shows of a file.
+pub(super) fn file(stamp: FileStamp, marked: bool) -> Sighting {
+    Sighting::File { stamp, changed: Timestamp(stamp.mtime_ns), marked }
+}
+
 pub(super) fn name(text: &str) -> Name {
     OsStr::new(text).into()
 }
@@ -184,7 +189,7 @@ impl World {
 
     fn sighting(&self, pipeline: &Arc<str>, name: &Name) -> Sighting {
         let found = self.disk.get(&(Arc::clone(pipeline), Arc::clone(name)));
-        found.map_or(Sighting::Gone, |stamp| Sighting::File { stamp: *stamp, marked: true })
+        found.map_or(Sighting::Gone, |stamp| file(*stamp, true))
     }
 
     /// Carries out effect number `index`.

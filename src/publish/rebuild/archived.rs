@@ -4,7 +4,8 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::Path;
 
-use super::{Gatherer, PublishError, gate, given_at, names, split_kept_name};
+use super::{Gatherer, PublishError, gate, given_at, names, nobodys, split_kept_name};
+use crate::config::Pipeline;
 use crate::job::{FileId, Outcome};
 use crate::ledger::Disposal;
 use crate::storage::{Operation, StorageError};
@@ -24,8 +25,13 @@ impl Gatherer<'_, '_> {
         };
         let Some((_, name)) = path.file_name().and_then(split_kept_name) else { return Ok(()) };
         let blake3 = gate::fingerprint_of(path)?;
-        let content = (self.pipeline.name.clone(), blake3.clone());
-        let mut row = self.row(id, name, stamp, given_at(id));
+        let owners = self.owners(|pipeline| path.starts_with(&pipeline.archive));
+        let Some(pipeline) = self.owner(&owners, &blake3) else {
+            self.leave(path, nobodys(&owners));
+            return Ok(());
+        };
+        let content = (pipeline.name.clone(), blake3.clone());
+        let mut row = Self::row(pipeline, id, name, stamp, given_at(id));
         row.disposal = Some(Disposal::Move);
         row.resting = Some(path.to_owned());
         let empty = is_empty(path).map_err(|err| StorageError::new(Operation::Read, path, err))?;
@@ -43,11 +49,21 @@ impl Gatherer<'_, '_> {
             "its result is gone".clone_into(&mut row.message);
             row.blake3 = Some(blake3);
             row.manifest_hash = Some("0".repeat(64));
-            row.final_dir = Some(names::published(&self.pipeline.output, id, row.arrived_at));
+            row.final_dir = Some(names::published(&pipeline.output, id, row.arrived_at));
             self.contents.insert(content, id.clone());
         }
         self.found.archived += 1;
         self.put(&row, "its archived original")
+    }
+
+    /// Returns whose archived original without a result this is: of several, the only one that has published this content.
+    fn owner<'p>(&self, owners: &[&'p Pipeline], blake3: &str) -> Option<&'p Pipeline> {
+        if let [only] = owners {
+            return Some(only);
+        }
+        let known = |pipeline: &&&Pipeline| self.contents.contains_key(&(pipeline.name.clone(), blake3.to_owned()));
+        let mut known = owners.iter().filter(known);
+        known.next().filter(|_| known.next().is_none()).copied()
     }
 }
 

@@ -1,13 +1,14 @@
 //! Quarantined files, from the explanations beside them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::{Gatherer, PublishError, given_at, names, real_name, split_kept_name};
+use super::{Gatherer, PublishError, given_at, names, nobodys, real_name, split_kept_name};
 use crate::clock::parse_rfc3339;
+use crate::config::Pipeline;
 use crate::job::{FileId, Outcome, QuarantineReason, RowCounts, Timestamp, is_legal_name, kept_name};
 use crate::ledger::Disposal;
 use crate::publish::{ERROR_SUFFIX, REJECTS_SUFFIX};
@@ -17,6 +18,7 @@ use crate::publish::{ERROR_SUFFIX, REJECTS_SUFFIX};
 #[serde(default)]
 struct Told {
     name: String,
+    pipeline: String,
     outcome: Option<Outcome>,
     reason: Option<QuarantineReason>,
     message: String,
@@ -31,14 +33,19 @@ struct Told {
 
 impl Gatherer<'_, '_> {
     pub(super) fn refused(&mut self) -> Result<(), PublishError> {
-        let folder = self.pipeline.quarantine.clone();
+        let folders: BTreeSet<&Path> = self.pipelines.iter().map(|pipeline| pipeline.quarantine.as_path()).collect();
+        folders.into_iter().try_for_each(|folder| self.refused_in(folder))
+    }
+
+    fn refused_in(&mut self, folder: &Path) -> Result<(), PublishError> {
+        let owners = self.owners(|pipeline| pipeline.quarantine == folder);
         let mut found: BTreeMap<FileId, Vec<(PathBuf, OsString)>> = BTreeMap::new();
-        for kept in self.storage.list(&folder)? {
+        for kept in self.storage.list(folder)? {
             let path = folder.join(&kept);
             let Some((id, name)) = split_kept_name(&kept) else { continue };
             if self.is_beside(&path)? {
                 // It was cut short: the original is still in the work folder, and will be refused again under another id.
-                if self.in_work(&id)?.is_some() {
+                if self.in_any_work(&owners, &id)? {
                     self.storage.remove_file(&path)?;
                 }
                 continue;
@@ -51,10 +58,19 @@ impl Gatherer<'_, '_> {
                 files.sort_by_cached_key(|(path, name)| self.doubt(&id, path, name));
             }
             for (path, name) in files {
-                self.one_refused(&id, &path, &name)?;
+                self.one_refused(&owners, &id, &path, &name)?;
             }
         }
         Ok(())
+    }
+
+    fn in_any_work(&self, owners: &[&Pipeline], id: &FileId) -> Result<bool, PublishError> {
+        for pipeline in owners {
+            if self.in_work(pipeline, id)?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// How much speaks against this file being the one that forebay laid there: nothing if the explanation beside it tells
@@ -85,7 +101,13 @@ impl Gatherer<'_, '_> {
         Ok(Some(self.storage.read(&beside)?))
     }
 
-    fn one_refused(&mut self, id: &FileId, path: &Path, name: &OsStr) -> Result<(), PublishError> {
+    fn one_refused(
+        &mut self,
+        owners: &[&Pipeline],
+        id: &FileId,
+        path: &Path,
+        name: &OsStr,
+    ) -> Result<(), PublishError> {
         let Some(stamp) = self.stamp(path)? else {
             self.leave(path, "it is no regular file");
             return Ok(());
@@ -99,10 +121,15 @@ impl Gatherer<'_, '_> {
             self.leave(path, why);
             Told::default()
         });
+        let named = || owners.iter().find(|pipeline| pipeline.name == told.pipeline);
+        let Some(pipeline) = (if let [only] = owners { Some(only) } else { named() }) else {
+            self.leave(path, nobodys(owners));
+            return Ok(());
+        };
         let time = |text: Option<&String>| -> Option<Timestamp> { parse_rfc3339(text?).ok() };
         let name = real_name(id, name, &told.name);
         let arrived_at = time(told.arrived_at.as_ref()).unwrap_or_else(|| given_at(id));
-        let mut row = self.row(id, name, stamp, arrived_at);
+        let mut row = Self::row(pipeline, id, name, stamp, arrived_at);
         row.outcome = Some(told.outcome.unwrap_or(Outcome::Quarantined));
         row.reason = told.reason;
         row.message = told.message;

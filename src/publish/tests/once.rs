@@ -65,8 +65,10 @@ fn the_ledger_knows_before_the_disk_and_every_output_is_synced_before_it_is_seen
     assert_eq!(
         steps_of(OnSuccess::Archive, "bad\n")[5..],
         [
+            "claimed: sync_file out/trips/.forebay/staging/ID-1/rejects.parquet",
+            "claimed: sync_dir out/trips/.forebay/staging/ID-1",
+            "claimed: sync_dir out/trips/.forebay/staging",
             "quarantining: make_dirs quarantine/trips",
-            "quarantining: sync_file out/trips/.forebay/staging/ID-1/rejects.parquet",
             "quarantining: rename_noreplace quarantine/trips/ID-x.csv.rejects.parquet",
             "quarantining: write_file quarantine/trips/ID-x.csv.error.json",
             "quarantining: make_dirs quarantine/trips",
@@ -113,7 +115,7 @@ fn the_same_content_is_published_once_whatever_its_name() {
     // Found out by its size and hash, before any work.
     let arrival = rig.claimed(&publisher, "y.csv", GOOD);
     let job = rig.begun(&publisher, &arrival);
-    let known = publisher.known_content(&rig.pipeline, &job).unwrap().unwrap();
+    let known = publisher.known_content(&rig.pipeline, &job, &|| false).unwrap().unwrap();
     assert_eq!(known.original, first.id);
     let finished = publisher.archive_duplicate(&rig.pipeline, &job, &known).unwrap();
     assert_eq!((finished.outcome, finished.row.duplicate_of), (Outcome::Duplicate, Some(first.id)));
@@ -121,7 +123,31 @@ fn the_same_content_is_published_once_whatever_its_name() {
     // Same size, other content: no duplicate.
     let arrival = rig.claimed(&publisher, "x.csv", "c,3\nd,4\n");
     let job = rig.begun(&publisher, &arrival);
-    assert_eq!(publisher.known_content(&rig.pipeline, &job).unwrap(), None);
+    assert_eq!(publisher.known_content(&rig.pipeline, &job, &|| false).unwrap(), None);
+}
+
+#[test]
+fn only_the_very_file_that_was_claimed_is_read() {
+    let rig = Rig::new(OnSuccess::Keep);
+    let publisher = rig.open_disk();
+    let (_, job, report) = ready(&rig, &publisher, "x.csv", GOOD);
+    publisher.publish(&rig.pipeline, &job, &report).unwrap();
+    let arrival = rig.claimed(&publisher, "y.csv", GOOD);
+    let job = rig.begun(&publisher, &arrival);
+    let known = |stop: bool| publisher.known_content(&rig.pipeline, &job, &|| stop);
+    let stopped = known(true).unwrap_err().to_string();
+    assert!(stopped.contains("asked to stop"), "{stopped}");
+    let path = rig.pipeline.input.join("y.csv");
+    let elsewhere = rig.dir.path().join("y.csv");
+    rustix::fs::rename(&path, &elsewhere).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, &path).unwrap();
+    assert!(matches!(known(false), Err(PublishError::Changed { .. })), "a link is not followed");
+    rustix::fs::unlink(&path).unwrap();
+    let read_only = rustix::fs::Mode::RUSR;
+    rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, read_only, 0).unwrap();
+    assert!(matches!(known(false), Err(PublishError::Changed { .. })), "nobody ever writes to this pipe");
+    rustix::fs::unlink(&path).unwrap();
+    assert!(matches!(known(false), Err(PublishError::Vanished { .. })));
 }
 
 #[test]
@@ -131,7 +157,7 @@ fn content_that_was_only_refused_before_is_taken_again() {
     let (_, job, report) = ready(&rig, &publisher, "x.csv", GOOD);
     publisher.quarantine(&rig.pipeline, &job, &refusal(&report.rejects, report.rows)).unwrap();
     let (_, job, report) = ready(&rig, &publisher, "x.csv", GOOD);
-    assert_eq!(publisher.known_content(&rig.pipeline, &job).unwrap(), None);
+    assert_eq!(publisher.known_content(&rig.pipeline, &job, &|| false).unwrap(), None);
     assert_eq!(publisher.publish(&rig.pipeline, &job, &report).unwrap().outcome, Outcome::Succeeded);
 }
 

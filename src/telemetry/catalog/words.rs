@@ -1,6 +1,7 @@
 //! The closed sets of label values that are no enum of the vocabulary.
 
 use super::{Label, Values};
+use crate::telemetry::event::Resource;
 
 /// Makes a label of a closed set of the vocabulary.
 macro_rules! all_of {
@@ -11,8 +12,7 @@ macro_rules! all_of {
 pub(super) use all_of;
 
 /// Resources work may wait for.
-pub(super) const BACKPRESSURE: Label =
-    Label { name: "reason", values: Values::Set(|| vec!["memory", "disk", "output"]) };
+pub(super) const BACKPRESSURE: Label = all_of!("reason", Resource);
 
 /// Kinds of file events.
 pub(super) const WATCH_EVENTS: Label =
@@ -27,7 +27,7 @@ pub(super) const LEDGER_STATES: Label = Label {
 /// Operations on the ledger.
 pub(super) const LEDGER_OPS: Label = Label {
     name: "op",
-    values: Values::Set(|| vec!["open", "claim", "attempt", "stage", "publish", "finish", "query", "checkpoint"]),
+    values: Values::Set(|| vec!["open", "claim", "attempt", "stage", "publish", "finish", "query"]),
 };
 
 /// Volumes forebay stands on.
@@ -39,13 +39,14 @@ pub(super) const LEVELS: Label =
 
 /// What may fail outside a file's outcome: per component, the kinds.
 pub const ERROR_KINDS: &[(&str, &[&str])] = &[
-    ("discover", &["scan", "watch", "symlink", "directory", "fifo", "device", "socket", "unreadable", "other"]),
-    ("ledger", &["open", "claim", "attempt", "stage", "publish", "finish", "query", "checkpoint", "other"]),
-    ("publish", &["claim", "begin", "publish", "archive", "quarantine", "recover", "other"]),
-    ("storage", &["io", "disk_full", "other"]),
+    ("discover", &["scan", "watch", "symlink", "directory", "fifo", "device", "socket", "unreadable"]),
+    // The operations that fail have a metric of their own.
+    ("ledger", &["query", "other"]),
+    ("publish", &["claim", "attempt", "publish", "archive", "quarantine", "recover"]),
+    ("storage", &["io", "disk_full"]),
     ("http", &["accept", "web_config", "view", "render", "other"]),
-    ("worker", &["panic", "other"]),
-    ("config", &["reload", "other"]),
+    ("worker", &["other"]),
+    ("config", &["reload"]),
     ("telemetry", &["unknown_word"]),
 ];
 
@@ -70,7 +71,8 @@ pub const HANDLER_CODES: &[(&str, &[&str])] = &[
     ("files", &["200", "400", "405", "500", "503"]),
     ("file", &["200", "404", "405", "500", "503"]),
     ("version", &["200", "405"]),
-    ("other", &["404"]),
+    // And whatever is in none of these sets: our own mistake, which is counted as one, too.
+    ("other", &["404", "other"]),
     // Refused at the door, whatever was asked for: no credentials, another machine's name, too many requests.
     ("door", &["401", "403", "429"]),
 ];

@@ -2,10 +2,8 @@
 //! and a bucket may name the last file that fell into it.
 
 use super::{Born, Exemplars, Family, Series, line, with_label};
+use crate::telemetry::catalog::Metric;
 use crate::telemetry::exemplars::Exemplar;
-
-/// Units a family's name may end with.
-const UNITS: [&str; 2] = ["seconds", "bytes"];
 
 /// Writes the families.
 pub(super) fn write<'f>(
@@ -18,7 +16,7 @@ pub(super) fn write<'f>(
         let counter = family.kind == "counter";
         let name = if counter { full.strip_suffix("_total").unwrap_or(full) } else { full.as_str() };
         line(&mut text, format_args!("# TYPE {name} {}", family.kind));
-        if let Some(unit) = UNITS.iter().find(|unit| name.strip_suffix(*unit).is_some_and(|rest| rest.ends_with('_'))) {
+        if let Some(unit) = Metric::named(full).and_then(|metric| metric.unit.as_str()) {
             line(&mut text, format_args!("# UNIT {name} {unit}"));
         }
         line(&mut text, format_args!("# HELP {name} {}", family.help.replace('"', "\\\"")));

@@ -3,11 +3,11 @@
 use super::*;
 use crate::job::FileId;
 
-const RECORDED: &str = "# HELP b_seconds B.\n# TYPE b_seconds histogram\n\
-    b_seconds_bucket{pipeline=\"y\",le=\"1\"} 0\nb_seconds_bucket{pipeline=\"y\",le=\"+Inf\"} 1\n\
-    b_seconds_sum{pipeline=\"y\"} 2\nb_seconds_count{pipeline=\"y\"} 1\n\
-    b_seconds_bucket{pipeline=\"x\",le=\"1\"} 0\nb_seconds_bucket{pipeline=\"x\",le=\"+Inf\"} 0\n\
-    b_seconds_sum{pipeline=\"x\"} 0\nb_seconds_count{pipeline=\"x\"} 0\n\n\
+const RECORDED: &str = "# HELP forebay_file_wait_seconds B.\n# TYPE forebay_file_wait_seconds histogram\n\
+    forebay_file_wait_seconds_bucket{pipeline=\"y\",le=\"1\"} 0\nforebay_file_wait_seconds_bucket{pipeline=\"y\",le=\"+Inf\"} 1\n\
+    forebay_file_wait_seconds_sum{pipeline=\"y\"} 2\nforebay_file_wait_seconds_count{pipeline=\"y\"} 1\n\
+    forebay_file_wait_seconds_bucket{pipeline=\"x\",le=\"1\"} 0\nforebay_file_wait_seconds_bucket{pipeline=\"x\",le=\"+Inf\"} 0\n\
+    forebay_file_wait_seconds_sum{pipeline=\"x\"} 0\nforebay_file_wait_seconds_count{pipeline=\"x\"} 0\n\n\
     # HELP a_total A.\n# TYPE a_total counter\na_total{pipeline=\"z\"} 3\na_total{pipeline=\"x\"} 1\n\n";
 
 fn exposition() -> Exposition {
@@ -17,7 +17,7 @@ fn exposition() -> Exposition {
     Exposition {
         page,
         exemplars: BTreeMap::from([(
-            "b_seconds",
+            "forebay_file_wait_seconds",
             BTreeMap::from([("{pipeline=\"y\"}".to_owned(), vec![None, Some(exemplar)])]),
         )]),
         born: Born {
@@ -31,11 +31,11 @@ fn exposition() -> Exposition {
 #[test]
 fn families_and_series_come_out_sorted_and_histograms_stay_whole() {
     let expected = "# HELP a_total A.\n# TYPE a_total counter\na_total{pipeline=\"x\"} 1\na_total{pipeline=\"z\"} 3\n\
-                    # HELP b_seconds B.\n# TYPE b_seconds histogram\n\
-                    b_seconds_bucket{pipeline=\"x\",le=\"1\"} 0\nb_seconds_bucket{pipeline=\"x\",le=\"+Inf\"} 0\n\
-                    b_seconds_sum{pipeline=\"x\"} 0\nb_seconds_count{pipeline=\"x\"} 0\n\
-                    b_seconds_bucket{pipeline=\"y\",le=\"1\"} 0\nb_seconds_bucket{pipeline=\"y\",le=\"+Inf\"} 1\n\
-                    b_seconds_sum{pipeline=\"y\"} 2\nb_seconds_count{pipeline=\"y\"} 1\n";
+                    # HELP forebay_file_wait_seconds B.\n# TYPE forebay_file_wait_seconds histogram\n\
+                    forebay_file_wait_seconds_bucket{pipeline=\"x\",le=\"1\"} 0\nforebay_file_wait_seconds_bucket{pipeline=\"x\",le=\"+Inf\"} 0\n\
+                    forebay_file_wait_seconds_sum{pipeline=\"x\"} 0\nforebay_file_wait_seconds_count{pipeline=\"x\"} 0\n\
+                    forebay_file_wait_seconds_bucket{pipeline=\"y\",le=\"1\"} 0\nforebay_file_wait_seconds_bucket{pipeline=\"y\",le=\"+Inf\"} 1\n\
+                    forebay_file_wait_seconds_sum{pipeline=\"y\"} 2\nforebay_file_wait_seconds_count{pipeline=\"y\"} 1\n";
     let shown = exposition().write(Format::Text, &BTreeSet::new());
     assert!(shown.starts_with(expected), "{shown}");
     assert!(shown.ends_with("# TYPE forebay_ready gauge\nforebay_ready 1\n"), "{shown}");
@@ -46,12 +46,12 @@ fn openmetrics_names_counters_bare_and_tells_units_births_exemplars_and_the_end(
     let expected = "# TYPE a counter\n# HELP a A.\n\
                     a_total{pipeline=\"x\"} 1\na_created{pipeline=\"x\"} 1\n\
                     a_total{pipeline=\"z\"} 3\na_created{pipeline=\"z\"} 1\n\
-                    # TYPE b_seconds histogram\n# UNIT b_seconds seconds\n# HELP b_seconds B.\n\
-                    b_seconds_bucket{pipeline=\"x\",le=\"1.0\"} 0\nb_seconds_bucket{pipeline=\"x\",le=\"+Inf\"} 0\n\
-                    b_seconds_sum{pipeline=\"x\"} 0\nb_seconds_count{pipeline=\"x\"} 0\nb_seconds_created{pipeline=\"x\"} 1\n\
-                    b_seconds_bucket{pipeline=\"y\",le=\"1.0\"} 0\n\
-                    b_seconds_bucket{pipeline=\"y\",le=\"+Inf\"} 1 # {trace_id=\"abc\",file_id=\"01k\"} 2 5.000\n\
-                    b_seconds_sum{pipeline=\"y\"} 2\nb_seconds_count{pipeline=\"y\"} 1\nb_seconds_created{pipeline=\"y\"} 2.5\n\
+                    # TYPE forebay_file_wait_seconds histogram\n# UNIT forebay_file_wait_seconds seconds\n# HELP forebay_file_wait_seconds B.\n\
+                    forebay_file_wait_seconds_bucket{pipeline=\"x\",le=\"1.0\"} 0\nforebay_file_wait_seconds_bucket{pipeline=\"x\",le=\"+Inf\"} 0\n\
+                    forebay_file_wait_seconds_sum{pipeline=\"x\"} 0\nforebay_file_wait_seconds_count{pipeline=\"x\"} 0\nforebay_file_wait_seconds_created{pipeline=\"x\"} 1\n\
+                    forebay_file_wait_seconds_bucket{pipeline=\"y\",le=\"1.0\"} 0\n\
+                    forebay_file_wait_seconds_bucket{pipeline=\"y\",le=\"+Inf\"} 1 # {trace_id=\"abc\",file_id=\"01k\"} 2 5.000\n\
+                    forebay_file_wait_seconds_sum{pipeline=\"y\"} 2\nforebay_file_wait_seconds_count{pipeline=\"y\"} 1\nforebay_file_wait_seconds_created{pipeline=\"y\"} 2.5\n\
                     # TYPE forebay_ready gauge\n";
     let shown = exposition().write(Format::OpenMetrics, &BTreeSet::new());
     assert!(shown.starts_with(expected), "{shown}");
@@ -63,12 +63,12 @@ fn a_filter_takes_either_spelling_and_nothing_more() {
     let only = |format, name: &str| exposition().write(format, &BTreeSet::from([name.to_owned()]));
     for name in ["a", "a_total"] {
         let text = only(Format::Text, name);
-        assert!(text.starts_with("# HELP a_total") && !text.contains("b_seconds"), "{text}");
+        assert!(text.starts_with("# HELP a_total") && !text.contains("forebay_file_wait_seconds"), "{text}");
         let text = only(Format::OpenMetrics, name);
-        assert!(text.starts_with("# TYPE a counter") && !text.contains("b_seconds"), "{text}");
+        assert!(text.starts_with("# TYPE a counter") && !text.contains("forebay_file_wait_seconds"), "{text}");
     }
     assert_eq!(only(Format::Text, "b"), "");
-    assert_eq!(only(Format::OpenMetrics, "b_seconds_count"), "# EOF\n");
+    assert_eq!(only(Format::OpenMetrics, "forebay_file_wait_seconds_count"), "# EOF\n");
 }
 
 #[test]

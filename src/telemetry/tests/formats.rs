@@ -89,6 +89,17 @@ fn know_everything(telemetry: &Telemetry, pipeline: &str) {
         last_arrival: at,
     });
     telemetry.emit(Event::Scanned { pipeline, at: AT, missed: 0 });
+    telemetry.emit(Event::Watch { pipeline, up: true, message: "" });
+    telemetry.emit(Event::Quarantine { pipeline, files: 0 });
+    telemetry.emit(Event::Backlog {
+        pipeline,
+        pending: 0,
+        queued: 0,
+        pending_bytes: 0,
+        oldest_pending: None,
+        in_flight: 0,
+        oldest_in_flight: None,
+    });
     let mut whole = report(RowCounts::default());
     whole.stages =
         Stage::ALL.iter().map(|stage| (*stage, StageCost { busy_seconds: 1.0, peak_rss_bytes: 1 })).collect();

@@ -20,7 +20,7 @@ fn the_daemons_own_state_is_what_the_events_told() {
     assert_eq!((now.waits_for.iter().copied().collect::<Vec<_>>(), now.volumes["state"]), (vec!["disk"], (10, 20)));
     assert_eq!(now.config, Some(ConfigNow { since: AT, refused: None }));
     assert!(now.resident > 1 << 20, "{}", now.resident);
-    telemetry.emit(Event::Backpressure { reason: "disk", active: false });
+    telemetry.emit(Event::Backpressure { reason: Resource::Disk, active: false });
     assert!(telemetry.daemon_now().waits_for.is_empty());
 }
 

@@ -5,10 +5,10 @@ use std::fs::{self, File};
 use std::path::Path;
 use std::sync::Arc;
 
-use polars::prelude::{AnyValue, ParquetReader, SerReader as _};
+use polars::prelude::{AnyValue, DataFrame, ParquetReader, SerReader as _};
 
 use super::Verdict;
-use crate::feed::{Content, Input, Kind};
+use crate::feed::{AMOUNT, Content, Input, Kind, Reject, Row};
 use crate::inventory::{Found, Inventory, Published, hash};
 use crate::site::{OnSuccess, Site, walk};
 
@@ -22,6 +22,10 @@ pub(super) fn contents(dropped: &[Input]) -> Contents {
 
 const fn is_published(kind: Kind) -> bool {
     matches!(kind, Kind::Good | Kind::Dirty)
+}
+
+const fn is_refused(kind: Kind) -> bool {
+    matches!(kind, Kind::Broken | Kind::Refused)
 }
 
 /// Every input lies in one place, with its own bytes, and nothing else does. Where originals are deleted, one input of each
@@ -84,7 +88,7 @@ pub(super) fn ends(site: &Site, inventory: &Inventory, contents: &Contents, verd
     let unfinished = inventory.inbox.iter().filter(|_| !keeps).chain(&inventory.claimed);
     verdict.stuck.extend(unfinished.map(|found| format!("{} is not finished", found.path.display())));
     verdict.stuck.extend(inventory.litter.iter().map(|path| format!("{} is left over", path.display())));
-    let refused = |found: &&Found| contents.get(&found.hash).is_some_and(|content| content.kind == Kind::Broken);
+    let refused = |found: &&Found| contents.get(&found.hash).is_some_and(|content| is_refused(content.kind));
     let kept = inventory.inbox.iter().filter(|_| keeps);
     for found in inventory.archive.iter().chain(kept.clone()).filter(refused) {
         verdict.contradicted.push(format!("{} is put away and should be refused", found.path.display()));
@@ -98,6 +102,12 @@ pub(super) fn ends(site: &Site, inventory: &Inventory, contents: &Contents, verd
             fs::read(&explanation).is_ok_and(|text| serde_json::from_slice::<serde_json::Value>(&text).is_ok());
         if !readable {
             verdict.contradicted.push(format!("{explanation} is missing or no JSON"));
+        }
+        let rejected = contents.get(&found.hash).map_or(0, |content| content.rows[2]);
+        let rejects = format!("{}.rejects.parquet", found.path.display());
+        let kept = File::open(&rejects).map_or(0, |file| ParquetReader::new(file).num_rows().unwrap_or_default());
+        if kept as u64 != rejected {
+            verdict.lost.push(format!("{rejects} holds {kept} of {rejected} rejected rows"));
         }
     }
     for one in &inventory.published {
@@ -152,30 +162,76 @@ fn judge(one: &Published, contents: &Contents, read: bool, verdict: &mut Verdict
     verdict.contradicted.extend(lying.into_iter().map(|name| format!("{place}: {name} is not in the manifest")));
 }
 
-/// The rows of a Parquet file are those the input held.
+/// The rows of a Parquet file are those the input held, cell by cell.
 fn read_output(path: &Path, name: &str, rows: Option<u64>, content: &Content) -> Result<(), String> {
     let frame = ParquetReader::new(File::open(path).unwrap()).finish().map_err(|error| format!("{name}: {error}"))?;
     if Some(frame.height() as u64) != rows {
         return Err(format!("{name} has {} rows, the manifest says {rows:?}", frame.height()));
     }
-    match name {
-        "rows.parquet" => {
-            let ids = frame.column("id").map_err(|error| error.to_string())?;
-            let ids: Vec<i64> = (0..frame.height()).map(|row| ids.get(row).unwrap().extract().unwrap()).collect();
-            (ids == content.written).then_some(()).ok_or_else(|| format!("{name} holds other rows than its input"))
-        }
-        "rejects.parquet" => {
-            let rejected = content.rows[2];
-            (frame.height() as u64 == rejected).then_some(()).ok_or_else(|| format!("{name} lacks some of {rejected}"))
-        }
-        _ => {
-            let counts = frame.column("n").map_err(|error| error.to_string())?;
-            let sum: u64 = (0..frame.height()).map(|row| number(&counts.get(row).unwrap())).sum();
-            (sum == content.rows[1]).then_some(()).ok_or_else(|| format!("{name} counts {sum} rows"))
-        }
-    }
+    let sound = match name {
+        "rows.parquet" => holds(&frame, ["id", "amount", "word"], true, &written(content)),
+        "rejects.parquet" => holds(&frame, ["record", "byte_offset", "reason", "raw"], false, &rejected(content)),
+        _ => holds(&frame, ["word", "n", "total"], true, &words(content)),
+    };
+    sound.map_err(|fault| format!("{name} holds other cells than its input: {fault}"))
 }
 
-fn number(value: &AnyValue<'_>) -> u64 {
-    value.extract().unwrap()
+/// Whether a frame has these columns, in this order and no others if they are all, and these cells.
+fn holds<const N: usize>(
+    frame: &DataFrame,
+    names: [&str; N],
+    all: bool,
+    cells: &[[AnyValue<'_>; N]],
+) -> Result<(), String> {
+    if all && frame.get_column_names() != names {
+        return Err(format!("columns {:?}", frame.get_column_names()));
+    }
+    let columns: Result<Vec<_>, _> = names.iter().map(|name| frame.column(name)).collect();
+    let columns = columns.map_err(|error| error.to_string())?;
+    if frame.height() != cells.len() {
+        return Err(format!("{} rows instead of {}", frame.height(), cells.len()));
+    }
+    for (at, expected) in cells.iter().enumerate() {
+        for ((name, column), expected) in names.iter().zip(&columns).zip(expected) {
+            let found = column.get(at).unwrap();
+            if found != *expected {
+                return Err(format!("{name} of row {at} is {found} instead of {expected}"));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn written(content: &Content) -> Vec<[AnyValue<'static>; 3]> {
+    let row = |row: &Row| [AnyValue::Int64(row.id), AnyValue::Float64(AMOUNT), word(row.word)];
+    content.written.iter().map(row).collect()
+}
+
+fn rejected(content: &Content) -> Vec<[AnyValue<'_>; 4]> {
+    content.rejected.iter().map(reject).collect()
+}
+
+const fn reject(reject: &Reject) -> [AnyValue<'_>; 4] {
+    [
+        AnyValue::UInt64(reject.record),
+        AnyValue::UInt64(reject.byte_offset),
+        AnyValue::String(reject.reason),
+        AnyValue::Binary(reject.raw.as_bytes()),
+    ]
+}
+
+/// The aggregate: how many rows have each word, and what they add up to.
+fn words(content: &Content) -> Vec<[AnyValue<'static>; 3]> {
+    let mut counts: BTreeMap<String, u32> = BTreeMap::new();
+    for row in &content.written {
+        *counts.entry(format!("word {}", row.word)).or_default() += 1;
+    }
+    let row = |(word, n): (String, u32)| {
+        [AnyValue::StringOwned(word.into()), AnyValue::UInt32(n), AnyValue::Float64(f64::from(n) * AMOUNT)]
+    };
+    counts.into_iter().map(row).collect()
+}
+
+fn word(number: u8) -> AnyValue<'static> {
+    AnyValue::StringOwned(format!("word {number}").into())
 }

@@ -101,6 +101,47 @@ fn a_broken_ledger_is_found_and_made_anew() {
     assert_eq!(findings(&project, 0), [] as [Value; 0]);
 }
 
+#[test]
+fn a_lost_ledger_is_not_taken_for_a_new_one() {
+    let project = Project::new(NUMBERS);
+    worked(&project).stop();
+    let published = files_under(&project.path("data/out"));
+    fs::rename(project.path("data/state"), project.path("unmounted")).unwrap();
+    for _ in 0..2 {
+        let refused = project.cli().arg("run").run().expect_code(70);
+        for says in ["there is no ledger in", "was published under one", "forebay ledger rebuild"] {
+            assert!(refused.stderr.contains(says), "{says} in {}", refused.stderr);
+        }
+        assert!(!project.path("data/state/ledger.db").exists(), "the next start must not find an empty one");
+    }
+    project.cli().args(["ledger", "rebuild"]).run().expect_code(0);
+    let daemon = project.start();
+    project.drop_file("numbers", "once_more.csv", HALF_GOOD);
+    daemon.wait_processed("numbers", 1);
+    daemon.stop();
+    assert_eq!(files_under(&project.path("data/out")), published, "nothing is published twice");
+}
+
+#[test]
+fn a_first_start_beside_results_of_once_is_one() {
+    let project = Project::new(NUMBERS);
+    fs::write(project.path("a.csv"), HALF_GOOD).unwrap();
+    project.cli().args(["once", "-p", "numbers", "a.csv"]).run().expect_code(0);
+    assert_eq!(project.published("numbers").len(), 1);
+    project.start().stop();
+}
+
+#[test]
+fn a_daemon_whose_ledger_was_taken_away_ends_and_says_so() {
+    let project = Project::new(NUMBERS);
+    let mut daemon = worked(&project);
+    let ledger = project.path("data/state/ledger.db");
+    fs::rename(&ledger, project.path("aside.db")).unwrap();
+    fs::copy(project.path("aside.db"), &ledger).unwrap();
+    assert_eq!(daemon.wait_exit().code(), Some(70));
+    assert!(daemon.log().contains("was removed or replaced while forebay ran"), "{}", daemon.log());
+}
+
 /// Rows of the large ledger. `FOREBAY_LEDGER_ROWS=1000000` measures the promise.
 fn rows() -> u32 {
     std::env::var("FOREBAY_LEDGER_ROWS").map_or(50_000, |rows| rows.parse().unwrap())

@@ -75,3 +75,43 @@ fn read_as_utf_8_they_are_refused_or_rejected_but_never_misread() {
         assert!(found.iter().all(|row| expected.contains(row)), "{name}: a value nobody sent");
     }
 }
+
+/// Our name of an encoding, Python's of the same, how many characters beyond ASCII it has at least, and how many of them the
+/// tables of the WHATWG, which are ours, have elsewhere: signs beside their like of full width, a letter of a later edition.
+const TABLES: [(&str, &str, usize, usize); 19] = [
+    ("windows-1252", "cp1252", 123, 0),
+    ("windows-1250", "cp1250", 123, 0),
+    ("windows-1251", "cp1251", 127, 0),
+    ("windows-1253", "cp1253", 111, 0),
+    ("windows-1254", "cp1254", 121, 0),
+    ("windows-1257", "cp1257", 116, 0),
+    ("iso-8859-2", "iso8859-2", 128, 0),
+    ("iso-8859-5", "iso8859-5", 128, 0),
+    ("iso-8859-15", "iso8859-15", 128, 0),
+    ("koi8-r", "koi8-r", 128, 0),
+    ("ibm866", "cp866", 128, 0),
+    ("macintosh", "mac-roman", 127, 0),
+    ("euc-kr", "cp949", 17_000, 0),
+    ("gbk", "gbk", 21_000, 0),
+    ("gb18030", "gb18030", 56_000, 1),
+    ("big5", "big5hkscs", 13_000, 11),
+    ("euc-jp", "euc_jp", 13_000, 6),
+    ("iso-2022-jp", "iso2022_jp", 6_800, 6),
+    ("shift_jis", "cp932", 7_300, 0),
+];
+
+#[test]
+fn every_character_of_an_encoding_is_the_one_python_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("characters.csv");
+    for (encoding, theirs, at_least, elsewhere) in TABLES {
+        let Some(rows) = python("exact/encode.py", &[file.to_str().unwrap(), theirs]) else { return };
+        let expected: Vec<String> = serde_json::from_str(&rows).unwrap();
+        assert!(expected.len() >= at_least, "{encoding}: only {} characters", expected.len());
+        let (_project, published) = once(&config(Some(encoding), true, 1), &file);
+        let found: Vec<_> = texts(&published).1.into_iter().flatten().map(Option::unwrap_or_default).collect();
+        assert_eq!(found.len(), expected.len(), "{encoding}");
+        let differ: Vec<_> = found.iter().zip(&expected).filter(|(ours, theirs)| ours != theirs).collect();
+        assert_eq!(differ.len(), elsewhere, "{encoding}: {:?}", &differ[..differ.len().min(20)]);
+    }
+}
