@@ -64,11 +64,12 @@ fn workers() -> Vec<Panel> {
         )
         .ask(sum("stage", &sum_rate(Name::StageDuration)), "{{stage}}"),
         Panel::lines(
-            "Processor time of the daemon",
+            "Processor time",
             Unit::rate_of(Name::ProcessCpu),
-            "Processor time of the daemon itself, without its workers; 100 % is one core. Next to nothing when idle: much of it without files is worth a bug report.",
+            "Processor time of the daemon, and of its workers, which do nearly all of the work; 100 % is one core. Next to nothing when idle: much of it without files is worth a bug report.",
         )
-        .ask(sum("instance", &rate(Name::ProcessCpu)), "{{instance}}"),
+        .ask(sum("instance", &rate(Name::WorkerCpu)), "{{instance}} workers")
+        .ask(sum("instance", &rate(Name::ProcessCpu)), "{{instance}} daemon"),
         Panel::lines(
             "Workers busy",
             Unit::of(Name::WorkersBusy),
