@@ -47,7 +47,12 @@ pub struct PipelineInfo {
     pub freshness: Option<Duration>,
     /// `objectives.latency`.
     pub latency: Option<Duration>,
+    /// `scan_interval`.
+    pub scan_interval: Duration,
 }
+
+/// Without a sign of life for so long, the engine counts as stuck. It gives one every few seconds.
+const STUCK: Duration = Duration::from_mins(1);
 
 /// Where the daemon is in its life: what `/-/ready` answers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -213,11 +218,18 @@ impl Telemetry {
         self.inner.heartbeat.store(now + 1, Ordering::Release);
     }
 
-    /// Returns how long ago the engine was last alive; `None` before its first beat.
+    /// Returns how long the engine has given no sign of life, if that is too long. Before its first one it is starting, which
+    /// may take its time.
     #[must_use]
-    pub fn since_beat(&self) -> Option<Duration> {
+    pub fn stuck(&self) -> Option<Duration> {
         let last = self.inner.heartbeat.load(Ordering::Acquire).checked_sub(1)?;
-        Some(self.inner.clock.monotonic().saturating_sub(Duration::from_nanos(last)))
+        let silent = self.inner.clock.monotonic().saturating_sub(Duration::from_nanos(last));
+        (silent > STUCK).then_some(silent)
+    }
+
+    /// Returns whether files are taken in: the daemon is ready, and its engine not stuck.
+    fn is_working(&self) -> bool {
+        self.readiness() == Readiness::Ready && self.stuck().is_none()
     }
 
     /// Returns the state of every pipeline of the config, in its order.
@@ -236,6 +248,7 @@ impl Telemetry {
             at: inner.clock.now(),
             up: inner.clock.monotonic().saturating_sub(inner.began),
             readiness: self.readiness(),
+            stuck: self.stuck(),
             resident: process::resident_bytes(),
             ..inner.noted(|now| now.clone())
         }
@@ -249,6 +262,7 @@ impl Telemetry {
     /// Returns everything there is to tell now. Takes milliseconds: call it where blocking is allowed.
     #[must_use]
     pub fn exposition(&self) -> Exposition {
+        self.inner.daemon.ready.set(f64::from(u8::from(self.is_working())));
         let (recorded, exemplars) = {
             let _whole_files = self.inner.commit.write().unwrap_or_else(PoisonError::into_inner);
             (self.inner.registry.render(), self.inner.registry.exemplars())
@@ -293,6 +307,7 @@ impl Telemetry {
             page.add(Name::PipelineInfo, &[&info.name], 1);
             page.add(Name::FreshnessObjective, &[&info.name], seconds(info.freshness));
             page.add(Name::LatencyObjective, &[&info.name], seconds(info.latency));
+            page.add(Name::ScanInterval, &[&info.name], info.scan_interval.as_secs_f64());
         }
         for (worker, bytes) in &*self.inner.workers_resident.lock().unwrap_or_else(PoisonError::into_inner) {
             page.add(Name::WorkerResident, &[&worker.to_string()], bytes);

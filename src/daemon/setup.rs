@@ -36,6 +36,7 @@ pub(super) fn infos(config: &Config) -> Vec<PipelineInfo> {
         rules: pipeline.rules.iter().map(|rule| rule.name.clone()).collect(),
         freshness: pipeline.freshness,
         latency: pipeline.latency,
+        scan_interval: pipeline.scan_interval,
     };
     config.pipelines.iter().map(info).collect()
 }

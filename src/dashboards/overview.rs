@@ -55,7 +55,7 @@ fn now() -> Vec<Panel> {
         )
         .ask(format!("count({}) or {none}", alerts("firing")), "firing")
         .limits(ANY)
-        .empty("no rules loaded")
+        .empty("not scraped, or no rules loaded")
         .runbooks(&["Watchdog"]),
         Panel::stat(
             "Feeds late",
@@ -64,7 +64,7 @@ fn now() -> Vec<Panel> {
         )
         .ask(late, "late")
         .limits(ANY)
-        .empty("no objective")
+        .empty("not scraped, or no objective")
         .runbooks(&["ForebayDataStale", "ForebayNeverSucceeded"]),
         Panel::stat(
             "Oldest file waiting",
@@ -89,7 +89,7 @@ fn now() -> Vec<Panel> {
         )
         .ask(format!("sum(abs({}))", series(record::UNACCOUNTED)), "rows")
         .limits(ANY)
-        .empty("no rules loaded")
+        .empty("not scraped, or no rules loaded")
         .runbooks(&["ForebayRowsUnaccounted"]),
     ]
 }
@@ -105,7 +105,7 @@ fn promises() -> Vec<Panel> {
         )
         .ask(max("pipeline", &freshness), "{{pipeline}}")
         .limits(PROMISE)
-        .empty("no objective, or no success yet")
+        .empty("not scraped, no objective or no success yet")
         .runbooks(&["ForebayDataStale"]),
         Panel::lines(
             "Arrival to published",
@@ -125,7 +125,7 @@ fn promises() -> Vec<Panel> {
         .ask(max("pipeline", &burn(record::LATENCY_HOUR)), "{{pipeline}} hour")
         .ask(max("pipeline", &burn(record::LATENCY_SIX_HOURS)), "{{pipeline}} six hours")
         .limits(PROMISE)
-        .empty("no objective, or nothing published")
+        .empty("not scraped, no objective or nothing published")
         .runbooks(&["ForebayLatencyBudgetBurn"]),
     ]
 }

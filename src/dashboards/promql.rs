@@ -111,6 +111,11 @@ pub(super) fn of(name: Name) -> String {
     ours(name, select(name, "", ""))
 }
 
+/// Returns the selector of a metric's series that `more` fits, too.
+pub(super) fn of_those(name: Name, more: &str) -> String {
+    ours(name, select(name, "", more))
+}
+
 /// Returns the selector of a record, or of a series of Prometheus' own.
 pub(super) fn series(name: &str) -> String {
     format!("{name}{}", matchers(name.starts_with("instance_pipeline:"), ""))

@@ -1,7 +1,7 @@
 //! What the process and its workers use, and what holds them up.
 
 use super::panel::{Limit, Panel};
-use super::promql::{Unit, age, increase, max, of, quantile, rate, record, series, sum, sum_rate};
+use super::promql::{Unit, age, increase, max, of, of_those, quantile, rate, record, series, sum, sum_rate};
 use super::{Dashboard, Row};
 use crate::telemetry::catalog::Name;
 
@@ -41,7 +41,7 @@ fn memory() -> Vec<Panel> {
         )
         .ask(max("instance", &series(record::RESIDENT_RATIO)), "{{instance}}")
         .limits(&[Limit(0.9, "red")])
-        .empty("no rules loaded")
+        .empty("not scraped, or no rules loaded")
         .runbooks(&["ForebayMemoryNearLimit"])
         .full_scale(),
         Panel::lines(
@@ -64,11 +64,12 @@ fn workers() -> Vec<Panel> {
         )
         .ask(sum("stage", &sum_rate(Name::StageDuration)), "{{stage}}"),
         Panel::lines(
-            "Processor time of the daemon",
+            "Processor time",
             Unit::rate_of(Name::ProcessCpu),
-            "Processor time of the daemon itself, without its workers; 100 % is one core. Next to nothing when idle: much of it without files is worth a bug report.",
+            "Processor time of the daemon, and of its workers, which do nearly all of the work; 100 % is one core. Next to nothing when idle: much of it without files is worth a bug report.",
         )
-        .ask(sum("instance", &rate(Name::ProcessCpu)), "{{instance}}"),
+        .ask(sum("instance", &rate(Name::WorkerCpu)), "{{instance}} workers")
+        .ask(sum("instance", &rate(Name::ProcessCpu)), "{{instance}} daemon"),
         Panel::lines(
             "Workers busy",
             Unit::of(Name::WorkersBusy),
@@ -119,7 +120,7 @@ fn disks() -> Vec<Panel> {
         )
         .ask(format!("min by (instance, volume) ({})", series(record::FREE_RATIO)), "{{instance}} {{volume}}")
         .limits(&[Limit(0.1, "red"), Limit(0.4, "orange")])
-        .empty("no rules loaded")
+        .empty("not scraped, or no rules loaded")
         .runbooks(&["ForebayDiskFillingUp"])
         .full_scale(),
         Panel::lines(
@@ -152,11 +153,11 @@ fn ledger() -> Vec<Panel> {
         .runbooks(&["ForebayLedgerErrors"])
         .wide(6),
         Panel::stack(
-            "Files in the ledger",
+            "Files under way, by the ledger",
             Unit::of(Name::LedgerFiles),
-            "Files by state. `done` grows; all others are files under way, and one that keeps a number above 0 for long holds files that do not move on.",
+            "Files by state; those that are done, which hide all others, are left out. A state that keeps a number above 0 for long holds files that do not move on.",
         )
-        .ask(sum("state", &of(Name::LedgerFiles)), "{{state}}")
+        .ask(sum("state", &of_those(Name::LedgerFiles, "state!=\"done\"")), "{{state}}")
         .runbooks(&["ForebayFileStuck"])
         .wide(6),
         Panel::lines(
@@ -183,9 +184,10 @@ fn watcher() -> Vec<Panel> {
         Panel::lines(
             "Since the last scan",
             Unit::of(Name::WatchLastScan),
-            "Time since the last full scan of the inbox. It stays below `scan_interval`; beyond it scans fail or hang, and the log says why.",
+            "Time since the last full scan of the inbox, beside `scan_interval`. Well beyond it scans fail or hang, and the log says why.",
         )
         .ask(max("instance, pipeline", &age(Name::WatchLastScan)), "{{instance}} {{pipeline}}")
+        .measured_by(max("instance, pipeline", &of(Name::ScanInterval)), "{{instance}} {{pipeline}} interval")
         .empty("no scan yet")
         .runbooks(&["ForebayWatcherUnhealthy"])
         .wide(6),
@@ -233,14 +235,14 @@ fn endpoint() -> Vec<Panel> {
 }
 
 fn process() -> Vec<Panel> {
+    let open_files = format!("{} / {}", of(Name::ProcessOpenFds), of(Name::ProcessMaxFds));
     vec![
         Panel::lines(
-            "Open files of the daemon",
-            Unit::of(Name::ProcessOpenFds),
-            "Open file descriptors, beside the limit. Close to it the daemon can open nothing more: raise `LimitNOFILE`.",
+            "Open files of the daemon, of the limit",
+            Unit::Share,
+            "Open file descriptors as a part of the limit, which is high as a rule. A line that only climbs is a leak; at 100 % the daemon can open nothing more: raise `LimitNOFILE`.",
         )
-        .ask(sum("instance", &of(Name::ProcessOpenFds)), "{{instance}}")
-        .measured_by(sum("instance", &of(Name::ProcessMaxFds)), "{{instance}} limit"),
+        .ask(max("instance", &open_files), "{{instance}}"),
         Panel::lines(
             "Threads of the daemon",
             Unit::of(Name::ProcessThreads),
@@ -250,11 +252,11 @@ fn process() -> Vec<Panel> {
         Panel::lines(
             "Ready, and configured",
             Unit::of(Name::Ready),
-            "1 while it takes files in, and 1 if the configuration was sound when it was last loaded. Configured at 0: `forebay check -c FILE` names every fault with its line.",
+            "1 while it takes files in and its engine is alive, and 1 if the configuration was taken up whole when it was last loaded. Configured at 0: the log names what was refused.",
         )
         .ask(format!("min by (instance) ({})", of(Name::Ready)), "{{instance}} ready")
         .ask(format!("min by (instance) ({})", of(Name::ReloadSuccessful)), "{{instance}} configured")
-        .runbooks(&["ForebayConfigReloadFailed"])
+        .runbooks(&["ForebayNotReady", "ForebayConfigReloadFailed"])
         .full_scale(),
         Panel::table(
             "Versions",

@@ -293,13 +293,13 @@ impl State {
                 let Some(first) = self.scan_ended(&pipeline, taken) else { return };
                 let source = if first { DiscoverySource::Startup } else { DiscoverySource::Scan };
                 self.inbox(&pipeline, out, |inbox, wants| inbox.scanned(&seen, taken, source, now, wants));
-                self.plan_scan(&pipeline, now, out);
+                self.plan_scan(&pipeline, false, now, out);
             }
             Event::ScanFailed { pipeline, taken, message } => {
                 let Some(_) = self.scan_ended(&pipeline, taken) else { return };
                 self.inbox(&pipeline, out, |inbox, _| inbox.scan_failed());
                 out.push(Action::Tell(Tell::ScanFailed { pipeline: Arc::clone(&pipeline), message }));
-                self.plan_scan(&pipeline, now, out);
+                self.plan_scan(&pipeline, true, now, out);
             }
             Event::Kept { pipeline, name, stamp } => {
                 self.inbox(&pipeline, out, |inbox, wants| inbox.keep(&name, Some(stamp), now, wants));

@@ -3,6 +3,7 @@
 mod arrival;
 mod kept;
 mod properties;
+mod retried;
 mod scenarios;
 mod silence;
 mod world;

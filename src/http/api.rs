@@ -16,9 +16,6 @@ use crate::job::{FileId, Outcome, Timestamp};
 use crate::telemetry::event::Event;
 use crate::telemetry::{BUILD, PipelineNow, Readiness};
 
-/// Without a sign of life for so long, the engine counts as stuck. It gives one every few seconds.
-const STUCK: Duration = Duration::from_mins(1);
-
 /// How long `/api/v1/` waits for the ledger: as long as a scrape may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -84,25 +81,28 @@ pub(super) async fn within<T>(
     })
 }
 
-/// Healthy: this answers, and the engine was alive a moment ago. Before its first sign of life it is starting, not sick.
+/// Healthy: this answers, and the engine was alive a moment ago. Before its first sign of life it is starting, not sick: who is
+/// killed for a long recovery begins it anew. That a start hangs is for people to see, by `forebay_ready`.
 pub(super) async fn healthy(State(app): State<App>) -> (StatusCode, String) {
-    match app.telemetry.since_beat() {
-        Some(silent) if silent > STUCK => {
-            let words = format!("503: the engine has given no sign of life for {} s\n", silent.as_secs());
-            (StatusCode::SERVICE_UNAVAILABLE, words)
-        }
-        Some(_) | None => (StatusCode::OK, "forebay is healthy\n".to_owned()),
+    let stuck = app.telemetry.stuck().map(|silent| unavailable(&format!("503: {}", no_sign_of_life(silent))));
+    stuck.unwrap_or_else(|| (StatusCode::OK, "forebay is healthy\n".to_owned()))
+}
+
+pub(super) async fn ready(State(app): State<App>) -> (StatusCode, String) {
+    match (app.telemetry.readiness(), app.telemetry.stuck()) {
+        (Readiness::Starting, _) => unavailable("starting: the ledger is not open or the first scan is not done"),
+        (Readiness::Draining, _) => unavailable("draining: files in progress are finished first"),
+        (Readiness::Ready, Some(silent)) => unavailable(&format!("stuck: {}", no_sign_of_life(silent))),
+        (Readiness::Ready, None) => (StatusCode::OK, "forebay is ready\n".to_owned()),
     }
 }
 
-pub(super) async fn ready(State(app): State<App>) -> (StatusCode, &'static str) {
-    match app.telemetry.readiness() {
-        Readiness::Starting => {
-            (StatusCode::SERVICE_UNAVAILABLE, "starting: the ledger is not open or the first scan is not done\n")
-        }
-        Readiness::Ready => (StatusCode::OK, "forebay is ready\n"),
-        Readiness::Draining => (StatusCode::SERVICE_UNAVAILABLE, "draining: files in progress are finished first\n"),
-    }
+fn no_sign_of_life(silent: Duration) -> String {
+    format!("the engine has given no sign of life for {} s", silent.as_secs())
+}
+
+fn unavailable(words: &str) -> (StatusCode, String) {
+    (StatusCode::SERVICE_UNAVAILABLE, format!("{words}\n"))
 }
 
 pub(super) async fn reload(State(app): State<App>) -> Response {

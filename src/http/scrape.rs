@@ -164,7 +164,9 @@ mod tests {
     use crate::telemetry::PipelineInfo;
 
     fn telemetry() -> Telemetry {
-        Telemetry::new(&[PipelineInfo { name: "p".to_owned(), rules: Vec::new(), freshness: None, latency: None }])
+        let scan_interval = Duration::from_secs(30);
+        let (name, rules) = ("p".to_owned(), Vec::new());
+        Telemetry::new(&[PipelineInfo { name, rules, freshness: None, latency: None, scan_interval }])
     }
 
     fn wanted(coding: Coding) -> Wanted {

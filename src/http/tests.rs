@@ -83,7 +83,8 @@ struct Running {
 
 impl Running {
     fn start(reload: Option<mpsc::Sender<ReloadRequest>>) -> Self {
-        let info = PipelineInfo { name: "taxi".to_owned(), rules: Vec::new(), freshness: None, latency: None };
+        let (name, scan_interval) = ("taxi".to_owned(), Duration::from_secs(30));
+        let info = PipelineInfo { name, rules: Vec::new(), freshness: None, latency: None, scan_interval };
         Self::with(reload, Telemetry::new(&[info]), None)
     }
 
@@ -162,16 +163,21 @@ fn an_engine_without_a_sign_of_life_is_not_healthy() {
     let clock = Arc::new(ManualClock::default());
     let telemetry = Telemetry::with_clock(&[], Arc::clone(&clock) as _);
     let endpoint = Running::with(None, telemetry, None);
-    let healthy = || endpoint.get("/-/healthy");
+    let (healthy, ready) = (|| endpoint.get("/-/healthy"), || endpoint.get("/-/ready"));
+    let exported = || endpoint.telemetry.render().contains("\nforebay_ready 1\n");
     clock.advance(Duration::from_hours(1));
     assert_eq!(healthy().0, 200, "a start may take its time");
+    assert!(ready().0 == 503 && !exported(), "but it is not ready");
     endpoint.telemetry.beat();
+    endpoint.telemetry.emit(Event::Ready);
     clock.advance(Duration::from_mins(1));
-    assert_eq!((healthy().0, endpoint.get("/healthz").0), (200, 200));
+    assert_eq!((healthy().0, endpoint.get("/healthz").0, ready().0, exported()), (200, 200, 200, true));
     clock.advance(Duration::from_secs(1));
     assert_eq!(healthy(), (503, "503: the engine has given no sign of life for 61 s\n".to_owned()));
+    assert_eq!(ready(), (503, "stuck: the engine has given no sign of life for 61 s\n".to_owned()));
+    assert!(!exported(), "what does nothing is not ready");
     endpoint.telemetry.beat();
-    assert_eq!(healthy().0, 200);
+    assert_eq!((healthy().0, ready().0, exported()), (200, 200, true));
 }
 
 #[test]

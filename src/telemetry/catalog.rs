@@ -337,6 +337,8 @@ catalogue! {
     Backpressure: "forebay_backpressure_active", Gauge, Count, [BACKPRESSURE], Zero, Daemon;
     /// 1 while the inbox's file events are delivered; scans go on either way.
     WatchUp: "forebay_watch_up", Gauge, Count, [PIPELINE], Known, Daemon;
+    /// The setting `scan_interval`: time between full scans of the inbox.
+    ScanInterval: "forebay_scan_interval_seconds", Gauge, Seconds, [PIPELINE], Zero, Appended;
     /// When the last full scan of the inbox ended.
     WatchLastScan: "forebay_watch_last_scan_timestamp_seconds", Gauge, Seconds, [PIPELINE], Known, Daemon;
     /// File events received from the kernel.
@@ -357,11 +359,11 @@ catalogue! {
     FilesystemFree: "forebay_filesystem_free_bytes", Gauge, Bytes, [VOLUMES], Known, Daemon;
     /// Size of the volume; of several inputs or outputs, of the one with the least room.
     FilesystemSize: "forebay_filesystem_size_bytes", Gauge, Bytes, [VOLUMES], Known, Daemon;
-    /// 1 if the config was sound when it was last loaded.
+    /// 1 if the config was taken up whole when it was last loaded; the log names what was refused.
     ReloadSuccessful: "forebay_config_last_reload_successful", Gauge, Count, [], Zero, Daemon;
-    /// When a sound config was last loaded.
+    /// When a config was last taken up.
     ReloadTime: "forebay_config_last_reload_success_timestamp_seconds", Gauge, Seconds, [], Known, Daemon;
-    /// 1 once the ledger is open, recovery is done and every inbox was scanned; 0 while draining.
+    /// 1 once the ledger is open, recovery is done and every inbox was scanned; 0 while draining, and after a minute in which the engine gave no sign of life.
     Ready: "forebay_ready", Gauge, Count, [], Zero, Daemon;
     /// 1 while files in progress are finished before the stop.
     Draining: "forebay_draining", Gauge, Count, [], Zero, Daemon;

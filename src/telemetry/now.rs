@@ -59,6 +59,8 @@ pub struct DaemonNow {
     pub up: Duration,
     /// Where it is in its life.
     pub readiness: Readiness,
+    /// How long its engine has given no sign of life, if that is too long.
+    pub stuck: Option<Duration>,
     /// Why it drains: the signal, or the name of the task that ended.
     pub draining: String,
     /// Files it works on at once.

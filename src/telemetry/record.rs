@@ -115,7 +115,6 @@ impl Inner {
 
     fn enter(&self, readiness: Readiness) {
         self.readiness.store(readiness as u8, Ordering::Release);
-        self.daemon.ready.set(f64::from(u8::from(readiness == Readiness::Ready)));
         self.daemon.draining.set(f64::from(u8::from(readiness == Readiness::Draining)));
     }
 }

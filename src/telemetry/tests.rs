@@ -22,6 +22,7 @@ fn pipeline(name: &str) -> PipelineInfo {
         rules: vec!["positive_fare".to_owned(), "in_new_york".to_owned()],
         freshness: Some(Duration::from_hours(2)),
         latency: None,
+        scan_interval: Duration::from_secs(30),
     }
 }
 
@@ -198,7 +199,8 @@ fn every_promised_series_is_there_from_the_first_scrape_and_nothing_else() {
         (expected.difference(&found_names).collect(), found_names.difference(&expected).collect());
     assert!(missing.is_empty() && extra.is_empty(), "missing {missing:#?}, extra {extra:#?}");
     for (series, value) in found {
-        let told = ["_info", "freshness_objective", "process_"].iter().any(|part| series.contains(part));
+        let told =
+            ["_info", "freshness_objective", "scan_interval", "process_"].iter().any(|part| series.contains(part));
         assert!(told || value == 0.0, "{series} {value}");
     }
 }

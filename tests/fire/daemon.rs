@@ -57,12 +57,22 @@ impl<'r> Daemon<'r> {
 
     /// Starts it, after it was killed, and waits until it is ready.
     pub(crate) fn start_again(&mut self) {
+        self.start_into(&self.path("daemon.log"));
+        self.wait_ready();
+    }
+
+    /// Waits until it takes files in.
+    pub(crate) fn wait_ready(&self) {
+        wait_for(&format!("{} to be ready", self.instance), || get(&self.address, "/-/ready"));
+    }
+
+    /// Starts it, and lets it write its log there.
+    pub(crate) fn start_into(&mut self, log: &Path) {
         let mut command = Command::new(&self.program);
         command.args(["run", "--log-format", "json"]).current_dir(self.folder.path());
         // Only a program with planted bugs heeds it.
         command.env("FOREBAY_PLANTED_BUG", "miscount-rows");
-        self.process = Some(Process::start(command, &self.path("daemon.log")));
-        wait_for(&format!("{} to be ready", self.instance), || get(&self.address, "/-/ready"));
+        self.process = Some(Process::start(command, log));
     }
 
     /// Kills it.

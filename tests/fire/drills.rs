@@ -33,6 +33,7 @@ pub(crate) const DRILLS: &[Exercise] = &[
     short("a job without targets", &["ForebayAbsent"], watching::absent),
     short("a broken configuration", &["ForebayConfigReloadFailed"], watching::reload),
     short("restarts", &["ForebayDown", "ForebayCrashLooping"], processes::restarts),
+    short("a start that hangs", &["ForebayNotReady"], processes::hanging),
     short("little memory", &["ForebayMemoryNearLimit"], processes::memory),
     short("a stuck worker", &["ForebayFileStuck", "ForebayPipelineStalled"], stuck::stuck),
     short("silent senders", &["ForebayDataStale", "ForebayNeverSucceeded"], feeds::silent),

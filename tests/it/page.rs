@@ -51,7 +51,7 @@ fn rides(rows: u32, bad: u32) -> String {
     std::iter::once("ride,fare\n".to_owned()).chain((1..=rows).map(row)).collect()
 }
 
-/// A daemon that has seen a file of every outcome: `rides` is well, `air_quality` late, `orders` failing.
+/// A daemon that has seen a file of every outcome: `rides` has files in quarantine, `air_quality` is late, `orders` failing.
 fn site() -> (Project, Daemon) {
     let project = Project::with_config(CONFIG);
     let daemon = project.start();
@@ -109,7 +109,7 @@ fn the_page_shows_every_outcome_and_stays_fresh() {
     let mut tab = browser.tab();
     tab.screen(1280, 900, "light");
     tab.go(&url(&daemon, "/"));
-    tab.wait_text("orders failing; air_quality late");
+    tab.wait_text("orders failing; air_quality late; rides needs attention; 3 files in quarantine");
     let text = tab.text();
     for words in [
         "succeeded 3",
@@ -140,7 +140,11 @@ fn the_page_shows_every_outcome_and_stays_fresh() {
     tab.wait_text("air_quality late");
     let kept = tab.eval("[window.mark, document.activeElement.getAttribute('href'), scrollY]");
     assert_eq!(kept, json!([1, "/files?pipeline=rides", before]));
-    assert_eq!(tab.eval("document.title"), "air_quality late – forebay");
+    // A file that was published later takes none out of quarantine.
+    let told = "air_quality late; rides, orders need attention; 3 files in quarantine";
+    assert_eq!(tab.eval("document.title"), format!("{told} – forebay"));
+    let ways = tab.eval("[...document.querySelectorAll('h1 a, #p-orders .reason a')].map(a => a.getAttribute('href'))");
+    assert_eq!(ways, json!(["/files?state=quarantined", "/files?pipeline=orders&state=quarantined"]));
     let ids = tab.eval("[...document.querySelectorAll('[id]')].map(e => e.id)");
     let ids: Vec<&str> = ids.as_array().unwrap().iter().map(|id| id.as_str().unwrap()).collect();
     assert_eq!(ids.iter().collect::<std::collections::BTreeSet<_>>().len(), ids.len(), "{ids:?}");
@@ -284,10 +288,11 @@ fn everybody_can_read_it_on_any_screen() {
         }
     }
     tab.go(&url(&daemon, "/"));
-    tab.wait_text("orders failing; air_quality late");
+    let headline = "orders failing; air_quality late; rides needs attention; 3 files in quarantine";
+    tab.wait_text(headline);
     let spoken = tab.spoken();
     for (role, name) in [
-        ("heading", "orders failing; air_quality late"),
+        ("heading", headline),
         ("navigation", "Pages"),
         ("link", "Skip to the content"),
         ("columnheader", "Outcome"),

@@ -11,6 +11,9 @@ use crate::engine::Action;
 /// Shortest time between the starts of two scans of one inbox, however many events are lost.
 const SCAN_GAP: Duration = Duration::from_secs(1);
 
+/// Longest time until a scan that failed is tried again.
+const SCAN_RETRY: Duration = Duration::from_mins(1);
+
 impl State {
     pub(super) fn begin(&mut self, now: Now) {
         self.life = Life::Going;
@@ -36,9 +39,11 @@ impl State {
         Some(!std::mem::replace(&mut lane.first_scan_done, true))
     }
 
-    pub(super) fn plan_scan(&mut self, pipeline: &Arc<str>, now: Now, out: &mut Vec<Action>) {
+    /// Plans the scan after one that ended, or soon after one that failed.
+    pub(super) fn plan_scan(&mut self, pipeline: &Arc<str>, failed: bool, now: Now, out: &mut Vec<Action>) {
         if let Some(lane) = self.lanes.get_mut(pipeline) {
-            let regular = now.monotonic + lane.inbox.rules.scan_interval;
+            let interval = lane.inbox.rules.scan_interval;
+            let regular = now.monotonic + if failed { interval.min(SCAN_RETRY) } else { interval };
             // A rescan asked for during this scan has set an earlier time.
             let asked = Some(lane.scan_due).filter(|due| lane.scan_began.is_some_and(|began| *due > began));
             lane.scan_due = asked.map_or(regular, |asked| asked.min(regular));

@@ -1,7 +1,15 @@
 //! How a pipeline does, in one word and the reasons for it. The alerts compare the same numbers with the same objectives.
 
-use super::text::span;
+use std::time::Duration;
+
+use super::text::{counted, span};
 use crate::telemetry::{DaemonNow, PipelineNow, Readiness};
+
+/// Without an objective a file may wait so long.
+const LONG_WAIT: Duration = Duration::from_hours(1);
+
+/// So long a file may be in progress in any case.
+const LONG_WORK: Duration = Duration::from_mins(30);
 
 /// The one word; later ones are worse.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -10,6 +18,8 @@ pub(super) enum Health {
     Ok,
     /// Files wait for something that is not theirs.
     Paused,
+    /// A person should look: files lie in quarantine, one does not come to an end, or file events do not arrive.
+    Attention,
     /// An objective is missed.
     Late,
     /// The last file that ended was refused or given up, and none was published since.
@@ -22,6 +32,7 @@ impl Health {
         match self {
             Self::Ok => "ok",
             Self::Paused => "paused",
+            Self::Attention => "attention",
             Self::Late => "late",
             Self::Failing => "failing",
         }
@@ -32,10 +43,20 @@ impl Health {
         match self {
             Self::Ok => "✓",
             Self::Paused => "‖",
+            Self::Attention => "?",
             Self::Late => "!",
             Self::Failing => "✕",
         }
     }
+}
+
+/// Why a pipeline does not do well.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Reason {
+    /// In words.
+    pub(super) words: String,
+    /// Where there is more about it.
+    pub(super) link: Option<String>,
 }
 
 /// How a pipeline does.
@@ -44,50 +65,102 @@ pub(super) struct Verdict {
     /// The worst of what follows.
     pub(super) health: Health,
     /// Why, worst first.
-    pub(super) reasons: Vec<String>,
+    pub(super) reasons: Vec<Reason>,
 }
 
 /// Judges a pipeline.
 pub(super) fn judge(pipeline: &PipelineNow, daemon: &DaemonNow) -> Verdict {
-    let mut found: Vec<(Health, String)> = Vec::new();
-    let now = daemon.at;
-    if let Some(failed) = pipeline.last_failure.filter(|failed| pipeline.last_success.is_none_or(|good| good < *failed))
-    {
-        let ago = span(now.since(failed));
-        found
-            .push((Health::Failing, format!("a file was refused or given up {ago} ago, and none was published since")));
-    }
-    if let Some(objective) = pipeline.freshness {
-        let (age, words) = match pipeline.last_success {
-            Some(at) => (now.since(at), "nothing was published for"),
-            None => (daemon.up, "nothing was ever published, and it has run for"),
-        };
-        if age > objective {
-            found.push((Health::Late, format!("{words} {}; the objective is {}", span(age), span(objective))));
-        }
-    }
-    if let (Some(objective), Some(oldest)) = (pipeline.latency, pipeline.oldest_pending) {
-        let waits = now.since(oldest);
-        if waits > objective {
-            let words = format!("a file has waited for {}; the objective is {}", span(waits), span(objective));
-            found.push((Health::Late, words));
-        }
-    }
-    if daemon.readiness == Readiness::Draining {
-        found.push((Health::Paused, "the daemon is draining: nothing new is begun".to_owned()));
-    } else if pipeline.pending > 0 && !daemon.waits_for.is_empty() {
-        let resources: Vec<&str> = daemon.waits_for.iter().copied().collect();
-        found.push((Health::Paused, format!("files wait for {}", resources.join(" and "))));
-    }
+    let asked = [miscounted, refused, stale, waits, in_quarantine, in_progress, unwatched, paused];
+    let mut found: Vec<(Health, Reason)> = asked.iter().filter_map(|ask| ask(pipeline, daemon)).collect();
     found.sort_by_key(|(health, _)| std::cmp::Reverse(*health));
     let health = found.first().map_or(Health::Ok, |(health, _)| *health);
     Verdict { health, reasons: found.into_iter().map(|(_, reason)| reason).collect() }
 }
 
+type Found = Option<(Health, Reason)>;
+
+fn because(health: Health, words: impl Into<String>) -> Found {
+    Some((health, Reason { words: words.into(), link: None }))
+}
+
+fn miscounted(pipeline: &PipelineNow, _: &DaemonNow) -> Found {
+    if pipeline.rows.conserved() {
+        return None;
+    }
+    because(
+        Health::Failing,
+        "rows read are not rows written, rejected and dropped: a fault of forebay, keep the archive",
+    )
+}
+
+fn refused(pipeline: &PipelineNow, daemon: &DaemonNow) -> Found {
+    let failed = pipeline.last_failure?;
+    if pipeline.last_success.is_some_and(|good| good >= failed) {
+        return None;
+    }
+    let ago = span(daemon.at.since(failed));
+    because(Health::Failing, format!("a file was refused or given up {ago} ago, and none was published since"))
+}
+
+fn stale(pipeline: &PipelineNow, daemon: &DaemonNow) -> Found {
+    let objective = pipeline.freshness?;
+    let (age, words) = match pipeline.last_success {
+        Some(at) => (daemon.at.since(at), "nothing was published for"),
+        None => (daemon.up, "nothing was ever published, and it has run for"),
+    };
+    if age <= objective {
+        return None;
+    }
+    because(Health::Late, format!("{words} {}; the objective is {}", span(age), span(objective)))
+}
+
+fn waits(pipeline: &PipelineNow, daemon: &DaemonNow) -> Found {
+    let waited = daemon.at.since(pipeline.oldest_pending?);
+    if waited <= pipeline.latency.unwrap_or(LONG_WAIT) {
+        return None;
+    }
+    let limit =
+        pipeline.latency.map_or("no objective is set".to_owned(), |of| format!("the objective is {}", span(of)));
+    because(Health::Late, format!("a file has waited for {}; {limit}", span(waited)))
+}
+
+fn in_quarantine(pipeline: &PipelineNow, _: &DaemonNow) -> Found {
+    if pipeline.quarantined == 0 {
+        return None;
+    }
+    let words = format!("{} in quarantine, for a person to decide about", counted(pipeline.quarantined, "file"));
+    let link = Some(format!("/files?pipeline={}&state=quarantined", pipeline.name));
+    Some((Health::Attention, Reason { words, link }))
+}
+
+fn in_progress(pipeline: &PipelineNow, daemon: &DaemonNow) -> Found {
+    let taken = daemon.at.since(pipeline.oldest_in_flight.filter(|_| pipeline.in_flight > 0)?);
+    if taken <= pipeline.latency.unwrap_or_default().max(LONG_WORK) {
+        return None;
+    }
+    because(Health::Attention, format!("a file has been in progress for {}", span(taken)))
+}
+
+fn unwatched(pipeline: &PipelineNow, daemon: &DaemonNow) -> Found {
+    if pipeline.watching || daemon.readiness == Readiness::Starting {
+        return None;
+    }
+    because(Health::Attention, "file events do not arrive: files are found by scans only")
+}
+
+fn paused(pipeline: &PipelineNow, daemon: &DaemonNow) -> Found {
+    if daemon.readiness == Readiness::Draining {
+        return because(Health::Paused, "the daemon is draining: nothing new is begun");
+    }
+    if pipeline.pending == 0 || daemon.waits_for.is_empty() {
+        return None;
+    }
+    let resources: Vec<&str> = daemon.waits_for.iter().copied().collect();
+    because(Health::Paused, format!("files wait for {}", resources.join(" and ")))
+}
+
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::job::Timestamp;
 
@@ -99,10 +172,11 @@ mod tests {
     fn judged(change: impl FnOnce(&mut PipelineNow, &mut DaemonNow)) -> (Health, String) {
         let mut daemon = DaemonNow { at: at(10_000), up: Duration::from_secs(1000), ..DaemonNow::default() };
         daemon.readiness = Readiness::Ready;
-        let mut pipeline = PipelineNow::default();
+        let mut pipeline = PipelineNow { name: "p".to_owned(), watching: true, ..PipelineNow::default() };
         change(&mut pipeline, &mut daemon);
         let verdict = judge(&pipeline, &daemon);
-        (verdict.health, verdict.reasons.join(" | "))
+        let words: Vec<String> = verdict.reasons.into_iter().map(|reason| reason.words).collect();
+        (verdict.health, words.join(" | "))
     }
 
     #[test]
@@ -112,6 +186,8 @@ mod tests {
             (pipeline.last_success, pipeline.last_failure) = (Some(at(9_990)), Some(at(9_980)));
             (pipeline.freshness, pipeline.latency) = (Some(Duration::from_secs(10)), Some(Duration::from_secs(10)));
             pipeline.oldest_pending = Some(at(9_990));
+            // Nothing is in progress: what was, is history.
+            pipeline.oldest_in_flight = Some(at(1));
             daemon.waits_for.insert("disk");
         });
         assert_eq!((health, reasons.as_str()), (Health::Ok, ""), "nothing is pending, and a limit is not yet passed");
@@ -129,6 +205,44 @@ mod tests {
             (pipeline.latency, pipeline.oldest_pending) = (Some(Duration::from_secs(5)), Some(at(9_994)));
         });
         assert_eq!(slow, (Health::Late, "a file has waited for 6 s; the objective is 5 s".to_owned()));
+    }
+
+    #[test]
+    fn what_an_alert_would_tell_of_is_told() {
+        let slow = |waited: i64| judged(|pipeline, _| pipeline.oldest_pending = Some(at(10_000 - waited)));
+        assert_eq!(slow(3600).0, Health::Ok);
+        assert_eq!(slow(3601), (Health::Late, "a file has waited for 1 h; no objective is set".to_owned()));
+        let taken = |seconds: i64, latency: u64| {
+            judged(|pipeline, _| {
+                (pipeline.in_flight, pipeline.oldest_in_flight) = (1, Some(at(10_000 - seconds)));
+                pipeline.latency = Some(Duration::from_secs(latency));
+            })
+        };
+        assert_eq!((taken(1800, 5).0, taken(1801, 5).0), (Health::Ok, Health::Attention));
+        assert_eq!((taken(2000, 2000).0, taken(2001, 2000).0), (Health::Ok, Health::Attention));
+        let unwatched = judged(|pipeline, _| pipeline.watching = false);
+        assert!(unwatched.0 == Health::Attention && unwatched.1.contains("by scans only"), "{unwatched:?}");
+        let starting = judged(|pipeline, daemon| {
+            (pipeline.watching, daemon.readiness) = (false, Readiness::Starting);
+        });
+        assert_eq!(starting.0, Health::Ok, "no inbox is watched before its first scan");
+        let miscounted = judged(|pipeline, _| pipeline.rows.read = 1);
+        assert!(miscounted.0 == Health::Failing && miscounted.1.contains("keep the archive"), "{miscounted:?}");
+    }
+
+    /// A later success mends nothing: the file still waits for a person, and so says the alert.
+    #[test]
+    fn a_quarantine_that_is_not_empty_is_told_whatever_came_after() {
+        let daemon = DaemonNow { at: at(10_000), readiness: Readiness::Ready, ..DaemonNow::default() };
+        let (failed, good) = (Some(at(9_000)), Some(at(9_990)));
+        let pipeline = PipelineNow { name: "p".to_owned(), watching: true, quarantined: 2, ..PipelineNow::default() };
+        let pipeline = PipelineNow { last_failure: failed, last_success: good, ..pipeline };
+        let verdict = judge(&pipeline, &daemon);
+        let reason = Reason {
+            words: "2 files in quarantine, for a person to decide about".to_owned(),
+            link: Some("/files?pipeline=p&state=quarantined".to_owned()),
+        };
+        assert_eq!(verdict, Verdict { health: Health::Attention, reasons: vec![reason] });
     }
 
     #[test]

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use maud::{Markup, html};
 
-use super::health::{Health, Verdict, judge};
+use super::health::{Health, Reason, Verdict, judge};
 use super::known::Answer;
 use super::parts::{bar, counts, curve, files, state, sum};
 use super::shell;
-use super::text::{ago, bytes, count, rate, span};
+use super::text::{ago, bytes, count, counted, rate, span};
 use crate::http::trend::Trend;
 use crate::job::{Outcome, RejectReason};
 use crate::telemetry::{DaemonNow, PipelineNow, Readiness};
@@ -31,10 +31,16 @@ impl Overview<'_> {
         let mut judged: Vec<(&PipelineNow, Verdict)> =
             self.pipelines.iter().map(|pipeline| (pipeline, judge(pipeline, self.daemon))).collect();
         let headline = headline(self.daemon, &judged);
+        let title: Vec<&str> = headline.iter().map(|reason| reason.words.as_str()).collect();
+        let title = title.join("; ");
         // The worst first; the order of the config stays among equals.
         judged.sort_by_key(|(_, verdict)| std::cmp::Reverse(verdict.health));
         let main = html! {
-            div role="status" { h1 { (headline) } }
+            div role="status" {
+                h1 {
+                    @for (at, part) in headline.iter().enumerate() { @if at > 0 { "; " } (part.shown()) }
+                }
+            }
             (self.itself())
             section aria-labelledby="pipelines" {
                 h2 id="pipelines" { "Pipelines" }
@@ -49,7 +55,7 @@ impl Overview<'_> {
                 }
             }
         };
-        shell::document(&format!("{headline} – forebay"), self.daemon, &main)
+        shell::document(&format!("{title} – forebay"), self.daemon, &main)
     }
 
     /// The daemon's own state.
@@ -104,10 +110,7 @@ impl Overview<'_> {
                     h3 id={ "h-" (now.name) } { a href={ "/files?pipeline=" (now.name) } { (now.name) } }
                     (state(verdict.health))
                 }
-                @for reason in &verdict.reasons { p class="reason" { (reason) } }
-                @if !now.watching && self.daemon.readiness == Readiness::Ready {
-                    p class="reason" { "File events do not arrive: files are found by scans only." }
-                }
+                @for reason in &verdict.reasons { p class="reason" { (reason.shown()) } }
                 dl class="facts" {
                     div {
                         dt { "Last published" }
@@ -206,29 +209,48 @@ fn rejects(by_reason: &BTreeMap<RejectReason, u64>, by_rule: &BTreeMap<String, u
     }
 }
 
-/// One sentence for whoever has one second.
-fn headline(daemon: &DaemonNow, judged: &[(&PipelineNow, Verdict)]) -> String {
-    match daemon.readiness {
-        Readiness::Starting => return "Starting".to_owned(),
-        Readiness::Draining => return "Draining: files in progress are finished, nothing new is begun".to_owned(),
-        Readiness::Ready => {}
+/// One sentence for whoever has one second: what is not well, worst first.
+fn headline(daemon: &DaemonNow, judged: &[(&PipelineNow, Verdict)]) -> Vec<Reason> {
+    let plain = |words: String| Reason { words, link: None };
+    match (daemon.readiness, daemon.stuck) {
+        (Readiness::Starting, _) => return vec![plain("Starting".to_owned())],
+        (Readiness::Draining, _) => {
+            return vec![plain("Draining: files in progress are finished, nothing new is begun".to_owned())];
+        }
+        (Readiness::Ready, Some(silent)) => {
+            return vec![plain(format!("Stuck: the engine has given no sign of life for {}", span(silent)))];
+        }
+        (Readiness::Ready, None) => {}
     }
-    let names = |health: Health| -> Vec<&str> {
-        judged.iter().filter(|(_, verdict)| verdict.health == health).map(|(now, _)| now.name.as_str()).collect()
+    let worse = [Health::Failing, Health::Late, Health::Attention, Health::Paused];
+    let mut parts: Vec<Reason> = worse.into_iter().filter_map(|health| named(health, judged)).map(plain).collect();
+    let quarantined: u64 = judged.iter().map(|(now, _)| now.quarantined).sum();
+    if quarantined > 0 {
+        let link = Some("/files?state=quarantined".to_owned());
+        parts.push(Reason { words: format!("{} in quarantine", counted(quarantined, "file")), link });
+    }
+    if daemon.config.as_ref().is_some_and(|config| config.refused.is_some()) {
+        parts.push(plain("the changed configuration is not in force".to_owned()));
+    }
+    match (parts.is_empty(), judged.len()) {
+        (true, 1) => vec![plain("The pipeline is well".to_owned())],
+        (true, all) => vec![plain(format!("All {all} pipelines are well"))],
+        (false, _) => parts,
+    }
+}
+
+/// Names the pipelines that do so; `None` if none does.
+fn named(health: Health, judged: &[(&PipelineNow, Verdict)]) -> Option<String> {
+    let alike = judged.iter().filter(|(_, verdict)| verdict.health == health);
+    let names: Vec<&str> = alike.map(|(now, _)| now.name.as_str()).collect();
+    let shown = if names.len() > 4 { format!("{} pipelines", names.len()) } else { names.join(", ") };
+    let words = match (health, names.len()) {
+        (_, 0) => return None,
+        (Health::Attention, 1) => "needs attention",
+        (Health::Attention, _) => "need attention",
+        (Health::Ok | Health::Paused | Health::Late | Health::Failing, _) => health.word(),
     };
-    let worse: Vec<String> = [Health::Failing, Health::Late, Health::Paused]
-        .into_iter()
-        .filter_map(|health| {
-            let names = names(health);
-            let shown = if names.len() > 4 { format!("{} pipelines", names.len()) } else { names.join(", ") };
-            (!names.is_empty()).then(|| format!("{shown} {}", health.word()))
-        })
-        .collect();
-    match (worse.is_empty(), judged.len()) {
-        (true, 1) => "The pipeline is well".to_owned(),
-        (true, all) => format!("All {all} pipelines are well"),
-        (false, _) => worse.join("; "),
-    }
+    Some(format!("{shown} {words}"))
 }
 
 /// Returns room on the volumes; those that are the same are named together.
@@ -260,7 +282,8 @@ mod tests {
         let told = |daemon: &DaemonNow, of: &[(&str, Health)]| {
             let pipelines: Vec<PipelineNow> = of.iter().map(|(name, _)| named(name)).collect();
             let judged: Vec<_> = pipelines.iter().zip(of.iter().map(|(_, health)| verdict(*health))).collect();
-            headline(daemon, &judged)
+            let parts: Vec<String> = headline(daemon, &judged).into_iter().map(|part| part.words).collect();
+            parts.join("; ")
         };
         assert_eq!(told(&daemon, &[("a", Health::Ok)]), "The pipeline is well");
         assert_eq!(told(&daemon, &[("a", Health::Ok), ("b", Health::Ok)]), "All 2 pipelines are well");
@@ -268,8 +291,30 @@ mod tests {
         assert_eq!(told(&daemon, &mixed), "c failing; a, d late");
         let many = ["a", "b", "c", "d", "e"].map(|name| (name, Health::Paused));
         assert_eq!(told(&daemon, &many), "5 pipelines paused");
+        assert_eq!(told(&daemon, &[("a", Health::Attention)]), "a needs attention");
+        let two = [("a", Health::Attention), ("b", Health::Paused), ("c", Health::Attention)];
+        assert_eq!(told(&daemon, &two), "a, c need attention; b paused");
+        daemon.stuck = Some(std::time::Duration::from_secs(120));
+        assert_eq!(told(&daemon, &mixed), "Stuck: the engine has given no sign of life for 2 min");
         daemon.readiness = Readiness::Draining;
         assert!(told(&daemon, &mixed).starts_with("Draining"));
+    }
+
+    #[test]
+    fn the_headline_counts_the_quarantine_and_tells_of_a_refused_configuration() {
+        let mut daemon = DaemonNow { readiness: Readiness::Ready, ..DaemonNow::default() };
+        let now =
+            |quarantined| PipelineNow { name: "a".to_owned(), watching: true, quarantined, ..PipelineNow::default() };
+        let told = |daemon: &DaemonNow, now: &PipelineNow| {
+            let parts = headline(daemon, &[(now, judge(now, daemon))]);
+            parts.into_iter().map(|part| part.shown().into_string()).collect::<Vec<_>>().join("; ")
+        };
+        let link = "<a href=\"/files?state=quarantined\">2 files in quarantine</a>";
+        assert_eq!(told(&daemon, &now(2)), format!("a needs attention; {link}"));
+        assert_eq!(told(&daemon, &now(0)), "The pipeline is well");
+        let refused = Some((daemon.at, "no".to_owned()));
+        daemon.config = Some(crate::telemetry::ConfigNow { since: daemon.at, refused });
+        assert_eq!(told(&daemon, &now(0)), "the changed configuration is not in force");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use maud::{Markup, PreEscaped, html};
 
-use super::health::Health;
+use super::health::{Health, Reason};
 use super::text::{ago, bytes, count};
 use crate::http::trend::Curve;
 use crate::http::view::FileSummary;
@@ -33,6 +33,13 @@ pub(super) fn ending(file: &FileSummary) -> Markup {
 /// How a pipeline does.
 pub(super) fn state(health: Health) -> Markup {
     badge(health.word(), health.sign(), health.word())
+}
+
+impl Reason {
+    /// In words, which lead to more about it.
+    pub(super) fn shown(&self) -> Markup {
+        html! { @match &self.link { Some(link) => a href=(link) { (self.words) }, None => (self.words) } }
+    }
 }
 
 /// A curve from 0 to its highest point, described in words.

@@ -33,10 +33,11 @@ pub(super) fn document(title: &str, daemon: &DaemonNow, main: &Markup) -> Markup
 
 /// The daemon's name, state and links.
 fn top(daemon: &DaemonNow) -> Markup {
-    let (class, sign, word) = match daemon.readiness {
-        Readiness::Starting => ("paused", "…", "starting"),
-        Readiness::Ready => ("ok", "✓", "ready"),
-        Readiness::Draining => ("late", "‖", "draining"),
+    let (class, sign, word) = match (daemon.readiness, daemon.stuck) {
+        (Readiness::Starting, _) => ("paused", "…", "starting"),
+        (Readiness::Ready, None) => ("ok", "✓", "ready"),
+        (Readiness::Ready, Some(_)) => ("failing", "✕", "stuck"),
+        (Readiness::Draining, _) => ("late", "‖", "draining"),
     };
     html! {
         header id="top" {

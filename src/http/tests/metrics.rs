@@ -21,7 +21,7 @@ impl Running {
 }
 
 const QUIET: &str = "?name[]=forebay_ready&name[]=forebay_rows_read_total";
-const QUIET_TEXT: &str = "# HELP forebay_ready 1 once the ledger is open, recovery is done and every inbox was scanned; 0 while draining.\n\
+const QUIET_TEXT: &str = "# HELP forebay_ready 1 once the ledger is open, recovery is done and every inbox was scanned; 0 while draining, and after a minute in which the engine gave no sign of life.\n\
     # TYPE forebay_ready gauge\nforebay_ready 0\n\
     # HELP forebay_rows_read_total Records read of published files.\n\
     # TYPE forebay_rows_read_total counter\nforebay_rows_read_total{pipeline=\"taxi\"} 0\n";

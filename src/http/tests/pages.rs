@@ -46,6 +46,7 @@ fn the_status_page_is_whole_without_a_script() {
     let (_, body) = endpoint.get("/");
     assert!(body.contains("The ledger is being opened") && body.contains("<h1>Starting</h1>"), "{body}");
     endpoint.telemetry.emit(Event::Ready);
+    endpoint.telemetry.emit(Event::Watch { pipeline: "taxi", up: true, message: "" });
     let (code, head, body) = endpoint.ask("GET", "/");
     assert!(code == 200 && head.contains("content-type: text/html; charset=utf-8"), "{head}");
     for words in ["a&lt;b.csv", "succeeded <b>4</b>", "The pipeline is well", "<title>The pipeline is well – forebay"]

@@ -68,14 +68,16 @@ fn a_pipeline_that_comes_later_is_born_later() {
 }
 
 #[test]
-fn the_engine_was_never_alive_before_its_first_beat() {
+fn the_engine_is_not_stuck_before_its_first_beat() {
     let clock = Arc::new(ManualClock::at(AT));
     let telemetry = Telemetry::with_clock(&[], Arc::clone(&clock) as _);
     clock.advance(Duration::from_mins(5));
-    assert_eq!(telemetry.since_beat(), None);
+    assert_eq!(telemetry.stuck(), None);
     telemetry.beat();
+    clock.advance(Duration::from_mins(1));
+    assert_eq!(telemetry.stuck(), None);
     clock.advance(Duration::from_secs(7));
-    assert_eq!(telemetry.since_beat(), Some(Duration::from_secs(7)));
+    assert_eq!(telemetry.stuck(), Some(Duration::from_secs(67)));
 }
 
 /// Lets everything a pipeline can tell of become known.

@@ -1,8 +1,10 @@
 //! Daemons and workers that die, hold too much, or count wrong.
 
+use std::fs::File;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use rustix::fs::{FileType, Mode};
 use rustix::process::Signal;
 
 use crate::alert::Alert;
@@ -32,6 +34,33 @@ pub(crate) fn restarts(range: &Range) -> Result<(), String> {
     }
     looping.wait_page();
     looping.wait_resolved("no more kills");
+    Ok(())
+}
+
+/// A start hangs in its first scan: it has more to say than fits into a log that nobody reads.
+pub(crate) fn hanging(range: &Range) -> Result<(), String> {
+    let mut daemon = Daemon::start(range, "hanging", &format!("[pipelines.p]\n{COLUMNS}\n"));
+    daemon.kill();
+    // Until the endpoint of the new process answers.
+    range.allow(Alert::critical("ForebayDown", daemon.instance));
+    let inbox = daemon.inbox("p");
+    for number in 0..2_000 {
+        std::os::unix::fs::symlink("/dev/null", inbox.path().join(format!("{number}.csv"))).unwrap();
+    }
+    let log = daemon.path("pipe");
+    rustix::fs::mknodat(rustix::fs::CWD, &log, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    // One end alone cannot be opened.
+    let both_ends = File::options().read(true).write(true).open(&log).unwrap();
+    let mut drill = Drill::begin(range, Alert::critical("ForebayNotReady", daemon.instance), "a log that nobody reads");
+    daemon.start_into(&log);
+    let mut reader = File::open(&log).unwrap();
+    drop(both_ends);
+    drill.wait_page();
+    assert!(daemon.metric("forebay_ready", &[]) < 0.5);
+    // It ends with the daemon.
+    std::thread::spawn(move || std::io::copy(&mut reader, &mut std::io::sink()));
+    daemon.wait_ready();
+    drill.wait_resolved("it is read");
     Ok(())
 }
 

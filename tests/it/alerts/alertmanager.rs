@@ -44,12 +44,12 @@ impl Alertmanager {
         tool("amtool", &args);
     }
 
-    /// Returns name, instance and pipeline of the alerts that are held back by others.
+    /// Returns name, instance, pipeline and volume of the alerts that are held back by others.
     pub(super) fn inhibited(&self) -> BTreeSet<String> {
         let told = tool("amtool", &[&self.url, "alert", "query", "--inhibited", "-o", "json"]).unwrap();
         let told: serde_json::Value = serde_json::from_str(&told).unwrap();
         let label = |alert: &serde_json::Value, name: &str| alert["labels"][name].as_str().unwrap_or("-").to_owned();
-        let words = |alert| ["alertname", "instance", "pipeline"].map(|name| label(alert, name)).join(" ");
+        let words = |alert| ["alertname", "instance", "pipeline", "volume"].map(|name| label(alert, name)).join(" ");
         told.as_array().unwrap().iter().map(words).collect()
     }
 }
