@@ -16,7 +16,7 @@ use rusqlite::Connection;
 
 use crate::clock::Clock;
 use crate::job::FileId;
-use crate::storage::{Disk, Storage as _};
+use crate::storage::{Disk, Storage as _, lock_soon};
 
 mod error;
 mod group;
@@ -177,7 +177,7 @@ fn take_lock(dir: &Path) -> Result<StateLock, LedgerError> {
     let failed = |cause: std::io::Error| LedgerError::Lock { path: path.clone(), cause };
     let mut file =
         OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(failed)?;
-    match file.try_lock() {
+    match lock_soon(&file) {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
             let mut holder = String::new();

@@ -27,7 +27,7 @@ mod together;
 
 pub use beneath::refuse_links;
 pub use disk::Disk;
-pub use lock::{FolderLock, LockError, holder, place_of};
+pub use lock::{FolderLock, LockError, holder, lock_soon, place_of};
 pub use regular::{Opened, open_at, open_regular};
 pub use together::Company;
 

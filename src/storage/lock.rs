@@ -3,6 +3,7 @@
 use std::fs::{File, TryLockError};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
+use std::time::Duration;
 
 use rustix::io::Errno;
 
@@ -33,7 +34,7 @@ impl FolderLock {
         let file = open_ours(dir)?;
         let failed = |err: std::io::Error| StorageError::new(Operation::Lock, dir, err);
         let found = file.metadata().map_err(failed)?;
-        match file.try_lock() {
+        match lock_soon(&file) {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(LockError::Held(holder_of(found.ino()))),
             Err(TryLockError::Error(err)) if has_no_locks(&err) => {
@@ -56,6 +57,21 @@ impl Drop for FolderLock {
     fn drop(&mut self) {
         drop(self.file.unlock());
     }
+}
+
+/// Locks a file, unless another process keeps it locked for a second.
+///
+/// A daemon that was killed while it started a worker leaves its locks to that child, until it runs its own program: the next
+/// start may well come before that.
+pub fn lock_soon(file: &File) -> Result<(), TryLockError> {
+    const TRIES: u32 = 50;
+    for _ in 1..TRIES {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => std::thread::park_timeout(Duration::from_secs(1) / TRIES),
+            answer => return answer,
+        }
+    }
+    file.try_lock()
 }
 
 /// Returns what a lock of `dir` would be a lock of.
@@ -103,7 +119,11 @@ mod tests {
         assert_eq!(lock.place(), place_of(dir.path()).unwrap());
         let held = FolderLock::take(dir.path()).unwrap_err();
         assert!(matches!(held, LockError::Held(Some(pid)) if pid == std::process::id()), "{held:?}");
-        drop(lock);
-        FolderLock::take(dir.path()).expect("it was given back");
+        let given_back_late = std::thread::spawn(move || {
+            std::thread::park_timeout(Duration::from_millis(100));
+            drop(lock);
+        });
+        FolderLock::take(dir.path()).expect("it was given back while it was waited for");
+        given_back_late.join().unwrap();
     }
 }

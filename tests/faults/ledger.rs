@@ -85,6 +85,12 @@ pub(crate) fn counts(state: &Path, pipeline: &str) -> Option<(i64, i64)> {
     open(state).ok()?.query_row(count, [pipeline], |row| Ok((row.get(0)?, row.get(1)?))).ok()
 }
 
+/// Returns the most attempts that an unfinished file has had; `None` while the ledger cannot be asked.
+pub(crate) fn most_attempts(state: &Path) -> Option<i64> {
+    let most = "SELECT COALESCE(MAX(attempts), 0) FROM files WHERE state <> 'done'";
+    open(state).ok()?.query_row(most, (), |row| row.get(0)).ok()
+}
+
 /// Returns the ids of the published files that could be replayed; none while the ledger cannot be asked.
 pub(crate) fn replayable(state: &Path) -> Vec<String> {
     let read = || -> rusqlite::Result<Vec<String>> {

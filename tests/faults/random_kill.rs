@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::daemon::Daemon;
+use crate::daemon::{Daemon, PATIENCE, Waited};
 use crate::feed::Feed;
+use crate::ledger;
 use crate::measure::{count, figures, is_full, left_out, random};
 use crate::meddler::Meddler;
 use crate::oracle;
@@ -112,6 +113,9 @@ fn random_worker_kill() {
             let when = format!("worker kill {} (seed {seed})", killed + kill);
             let ended = daemon.ended();
             assert!(ended.is_none(), "{when}: the daemon ended with {ended:?}:\n{}", daemon.log());
+            // Three deaths make a file a poison file, as they should; this is about those that are not.
+            let spared = daemon.wait(PATIENCE, |_| ledger::most_attempts(&site.state).is_some_and(|most| most < 2));
+            assert_eq!(spared, Waited::Done, "{when}: a file does not get done:\n{}", daemon.log());
             daemon.kill_a_worker(&mut rng);
         }
         killed += round;
