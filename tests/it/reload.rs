@@ -73,10 +73,10 @@ fn a_new_pipeline_is_there_at_once_with_everything_it_needs() {
         let series = scrape.metric(metric).label("pipeline", "q").label(label, value).value();
         assert!(series < 0.5, "{metric} is born at 0");
     }
-    // What the first scan finds out is told from then on.
-    wait_for("all series of q", || {
-        let scrape = daemon.scrape();
-        let series = |pipeline: &str| scrape.text().matches(&format!("{{pipeline=\"{pipeline}\"")).count();
+    // What waits in its inbox is known, and told, once that was scanned.
+    wait_for("everything of q to be told that is told of p", || {
+        let text = daemon.get("/metrics").body;
+        let series = |pipeline: &str| text.matches(&format!("{{pipeline=\"{pipeline}\"")).count();
         (series("p") == series("q")).then_some(())
     });
     assert!(project.path("data/in/q").is_dir(), "its inbox is made");
