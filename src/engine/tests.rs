@@ -1,6 +1,7 @@
 //! The engine against a small world of inboxes, workers and faults, in any order of events.
 
 mod kept;
+mod limits;
 mod properties;
 mod scenarios;
 mod silence;
