@@ -135,8 +135,9 @@ enum Life {
 pub struct State {
     limits: Limits,
     lanes: BTreeMap<Arc<str>, Lane>,
-    /// Whose turn it is next to start and to claim.
+    /// Whose turn it is next to start, to start before one that waits for memory, and to claim.
     start_turn: Option<Arc<str>>,
+    pass_turn: Option<Arc<str>>,
     claim_turn: Option<Arc<str>>,
     works: Works,
     gathering: Gathering,
@@ -154,7 +155,7 @@ pub struct State {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 struct Waits {
     disk: bool,
-    /// A file waits for memory, and with it all that would start after it.
+    /// A file waits for memory, and with it all of its pipeline, and those of others that do not fit in beside it.
     memory: bool,
     /// A file has its outcome, or nearly, and what is left to do for it fails.
     output: bool,
@@ -169,6 +170,7 @@ impl State {
             limits,
             lanes: rules.into_iter().map(lane).collect(),
             start_turn: None,
+            pass_turn: None,
             claim_turn: None,
             works: Works::default(),
             gathering: Gathering::default(),

@@ -2,6 +2,7 @@
 
 mod arrival;
 mod kept;
+mod limits;
 mod properties;
 mod retried;
 mod scenarios;

@@ -22,6 +22,8 @@ pub(super) struct Work {
     pub(super) too_little: u32,
     /// Bytes of memory set aside for it while a worker has it.
     reserved: u64,
+    /// The file that waited for memory when this one was started before it.
+    passed: Option<FileId>,
     /// When its attempt last gave a sign of life.
     pub(super) heard: Duration,
     /// It has given none for too long: it does not count against the limits.
@@ -62,6 +64,7 @@ impl Work {
             stuck: 0,
             too_little: 0,
             reserved: 0,
+            passed: None,
             heard: Duration::ZERO,
             aside: false,
             unconcluded: None,
@@ -113,10 +116,16 @@ impl Works {
         self.reserved
     }
 
+    /// Returns the bytes of memory set aside for files that were started before this one, which waits for memory.
+    pub(super) fn reserved_before(&self, id: &FileId) -> u64 {
+        let passed = self.all.values().filter(|work| work.has_worker() && work.passed.as_ref() == Some(id));
+        passed.map(|work| work.reserved).sum()
+    }
+
     /// Returns the file of `pipeline` that starts next.
-    pub(super) fn next(&self, pipeline: &str) -> Option<&Work> {
+    pub(super) fn next(&self, pipeline: &str) -> Option<(&FileId, &Work)> {
         let (_, id) = self.startable.get(pipeline)?.first()?;
-        self.all.get(id)
+        Some((id, self.all.get(id)?))
     }
 
     pub(super) fn get(&self, id: &FileId) -> Option<&Work> {
@@ -153,23 +162,32 @@ impl Works {
         self.count.get(pipeline).copied().unwrap_or(0)
     }
 
+    /// Returns how many files of `pipeline` wait for another attempt, as one of their own has failed.
+    pub(super) fn failing(&self, pipeline: &str, now: Duration) -> usize {
+        let waits = |work: &Work| matches!(work.phase, Phase::Waiting { not_before } if not_before > now);
+        self.of(pipeline).filter(|work| waits(work) && work.tally.attempts > 0 && work.stuck == 0).count()
+    }
+
     /// Returns how many files of `pipeline` may start.
     pub(super) fn startable(&self, pipeline: &str) -> usize {
         self.startable.get(pipeline).map_or(0, BTreeSet::len)
     }
 
-    /// Takes the oldest file of `pipeline` that may start and puts it in flight.
+    /// Takes the oldest file of `pipeline` that may start and puts it in flight, before one that waits for memory if there is
+    /// any.
     pub(super) fn start(
         &mut self,
         pipeline: &str,
         since: Timestamp,
         now: Duration,
         memory: u64,
+        before: Option<FileId>,
     ) -> Option<(FileId, Option<Disposition>)> {
         let (_, id) = self.startable.get_mut(pipeline)?.pop_first()?;
         let work = self.all.get_mut(&id)?;
         let ending = work.unconcluded.take();
         work.heard = now;
+        work.passed = before;
         work.phase = Phase::Running { since, step: ending.clone().map_or(Step::Working, Step::Ending) };
         self.in_flight += 1;
         if work.has_worker() {

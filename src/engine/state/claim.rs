@@ -10,8 +10,12 @@ use crate::discover::Name;
 use crate::engine::work::Work;
 use crate::engine::{Action, ClaimResult, Claimed, Tell};
 
-/// Claimed files a pipeline may hold. If every attempt fails, the other files stay in the inbox, untouched.
+/// Claimed files a pipeline may hold, but for those that wait for another attempt.
 const MAX_CLAIMED: usize = 64;
+
+/// Files that wait for another attempt and hold up no sound ones. If every attempt fails, the other files stay in the inbox,
+/// untouched.
+const MAX_FAILING: usize = 192;
 
 impl State {
     /// Claims as much as the limits allow, in company too: half the store is used up before it is filled again.
@@ -24,7 +28,7 @@ impl State {
             let may = |pipeline: &Arc<str>, lane: &Lane| {
                 let claimed = self.works.count(pipeline) + lane.inbox.claiming();
                 let on_hand = self.works.startable(pipeline) + lane.inbox.claiming();
-                let room = if lane.disk.is_active() { claimed == 0 } else { claimed < MAX_CLAIMED };
+                let room = if lane.disk.is_active() { claimed == 0 } else { self.has_room(pipeline, claimed, now) };
                 let room = room && filling.contains(pipeline) && !lane.leaving && on_hand < workers + ahead;
                 room && lane.inbox.has_ready() && lane.disk.allows(now.monotonic)
             };
@@ -35,6 +39,12 @@ impl State {
             lane.disk.begin();
             out.push(claim);
         }
+    }
+
+    /// Whether a pipeline that holds so many files may claim another.
+    fn has_room(&self, pipeline: &str, claimed: usize, now: Now) -> bool {
+        let failing = || self.works.failing(pipeline, now.monotonic).min(MAX_FAILING);
+        claimed < MAX_CLAIMED || claimed < MAX_CLAIMED + failing()
     }
 
     pub(super) fn claim_done(
