@@ -17,6 +17,7 @@ mod manager;
 mod reload;
 mod run;
 mod setup;
+mod steps;
 mod story;
 mod upkeep;
 mod view;

@@ -11,7 +11,7 @@ pub mod sighting;
 pub mod watch;
 
 pub use names::{Kind, Names};
-pub use scan::{FolderId, Listing, ScanError, look, scan};
+pub use scan::{FolderId, Listing, ScanError, identify, look, scan};
 pub use settle::{Settle, Verdict};
 pub use sighting::{Name, Sighting};
 pub use watch::{Inbox, Note, WatchError, Watcher};

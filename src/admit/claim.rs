@@ -1,11 +1,13 @@
 //! Claiming a file, and giving it back.
 
 use std::ffi::OsStr;
+use std::fs::File;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use super::{AdmitError, Arrival, Claim, Found};
 use crate::config::{OnSuccess, Pipeline};
-use crate::job::{FileId, FileStamp, kept_name};
+use crate::job::{FileId, FileStamp, display_name, kept_name};
 use crate::ledger::{FileRow, FileState, Intent, Ledger, LedgerError};
 use crate::storage::{EntryKind, Opened, Storage, StorageError, open_regular, refuse_links};
 
@@ -24,7 +26,7 @@ pub(crate) fn claimed_path(pipeline: &Pipeline, id: &FileId, name: &OsStr) -> Pa
 /// the ledger, or an intent that the next claim or the next start takes up.
 pub fn claim(storage: &dyn Storage, ledger: &Ledger, pipeline: &Pipeline, found: &Found) -> Result<Claim, AdmitError> {
     // Step 1: a regular file, readable, and still what had settled. It stays open until it is ours.
-    let _held = match open_regular(&pipeline.input, &found.name)? {
+    let held = match open_regular(&pipeline.input, &found.name)? {
         Opened::File(file, stamp) if stamp == found.stamp => file,
         Opened::File(..) => return Ok(Claim::Changed),
         Opened::Missing => return Ok(Claim::Vanished),
@@ -33,7 +35,7 @@ pub fn claim(storage: &dyn Storage, ledger: &Ledger, pipeline: &Pipeline, found:
     // Step 2: the intent, durable before the file is touched.
     let row = match dangling_intent(storage, ledger, pipeline, found)? {
         Some(row) => row,
-        None => intend(ledger, pipeline, found)?,
+        None => intend(ledger, pipeline, found, remark(pipeline, &held, found))?,
     };
     if row.in_place {
         return Ok(Claim::Claimed(Arrival::of(&row)));
@@ -59,7 +61,7 @@ pub fn claim(storage: &dyn Storage, ledger: &Ledger, pipeline: &Pipeline, found:
     }
 }
 
-fn intend(ledger: &Ledger, pipeline: &Pipeline, found: &Found) -> Result<FileRow, AdmitError> {
+fn intend(ledger: &Ledger, pipeline: &Pipeline, found: &Found, remark: &str) -> Result<FileRow, AdmitError> {
     let in_place = pipeline.on_success == OnSuccess::Keep;
     let id = ledger.new_id();
     let input_path = if in_place { found.path.clone() } else { claimed_path(pipeline, &id, &found.name) };
@@ -71,7 +73,24 @@ fn intend(ledger: &Ledger, pipeline: &Pipeline, found: &Found) -> Result<FileRow
         in_place,
         input_path: &input_path,
         arrived_at: found.first_seen,
+        remark,
     })?)
+}
+
+/// Warns of a file that has other names: whoever writes through one of them changes the original that we keep. Producers that
+/// link their files into an inbox are in their right, so it is taken all the same.
+fn remark(pipeline: &Pipeline, held: &File, found: &Found) -> &'static str {
+    let alone = held.metadata().is_ok_and(|facts| facts.nlink() < 2);
+    if alone || pipeline.on_success == OnSuccess::Keep {
+        return "";
+    }
+    let name = display_name(&found.name);
+    tracing::warn!(
+        pipeline = pipeline.name,
+        name,
+        "the file has other names (hard links): write to none of them any more"
+    );
+    "; it has other names (hard links): what is written to them changes the original that is kept"
 }
 
 /// An intent for this very file that was never carried out, because the disk or the ledger failed in between.

@@ -104,6 +104,7 @@ fn a_claim_that_failed_half_way_is_taken_up_under_its_first_id() {
         in_place: false,
         input_path: &input_path,
         arrived_at: settled.first_seen,
+        remark: "",
     };
     publisher.ledger().intend(&intent).unwrap();
     let claim = publisher.claim(&rig.pipeline, &settled).unwrap();

@@ -30,7 +30,8 @@ pub(super) struct InitArgs {
 pub(super) fn init(args: &InitArgs, console: &Console) -> Result<Exit, Failure> {
     let name = args.file.file_name().unwrap_or(OsStr::new("feed"));
     let shown = display_name(name);
-    let (bytes, cut) = shared::text_start(&args.file, SAMPLE_BYTES)
+    let (real, _) = shared::regular_file(&args.file).map_err(Failure::file)?;
+    let (bytes, cut) = shared::text_start(&real, SAMPLE_BYTES)
         .map_err(|error| Failure::file(format!("cannot read {}: {error}", display_name(args.file.as_os_str()))))?;
     let Some(decoded) = sample::decode(&bytes, cut) else {
         return Err(Failure::file(format!("{shown} holds NUL bytes and no UTF-16 BOM: that is no CSV text")).hint(

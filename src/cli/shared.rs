@@ -12,6 +12,7 @@ use super::exit::Failure;
 use crate::config::{self, Config, ConfigErrors, Pipeline};
 use crate::job::display_name;
 use crate::ledger::{FileRow, LedgerError, LedgerReader};
+use crate::pipeline::load::gzip::Members;
 use crate::publish::PublishError;
 use crate::telemetry::logging;
 
@@ -167,7 +168,7 @@ pub(super) fn text_start(path: &Path, limit: u64) -> std::io::Result<(Vec<u8>, b
     file.by_ref().take(4).read_to_end(&mut magic)?;
     let whole = std::io::Cursor::new(magic.clone()).chain(file);
     let mut text: Box<dyn Read> = match magic.as_slice() {
-        [0x1f, 0x8b, ..] => Box::new(flate2::read::MultiGzDecoder::new(whole)),
+        [0x1f, 0x8b, ..] => Box::new(Members::new(std::io::BufReader::new(whole))),
         [0x28, 0xb5, 0x2f, 0xfd] => Box::new(zstd::Decoder::new(whole)?),
         _ => Box::new(whole),
     };

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::locks::NotOurs;
 use super::{Events, Lane, Shared, Told};
 use crate::config::{Config, Pipeline};
-use crate::discover::{self, Listing, Name, Names, Note, Watcher};
+use crate::discover::{self, FolderId, Listing, Name, Names, Note, Watcher};
 use crate::engine::Event;
 use crate::telemetry::Telemetry;
 
@@ -36,22 +36,33 @@ impl Watch {
         self.told.retain(|key, _| config.pipelines.iter().any(|pipeline| *pipeline.name == **key));
     }
 
-    /// Sets the watch of a pipeline if it is not set or is worth nothing any more.
-    fn ensure(&mut self, key: &Arc<str>, telemetry: &Telemetry) {
+    /// Returns whether the watch of a pipeline is to be set: it is not, or is worth nothing any more.
+    fn is_wanted(&mut self, key: &Arc<str>) -> bool {
         let lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
-        if self.watcher.is_up(key) && !lost {
-            return;
-        }
         if lost {
+            self.watcher.forget(key);
             // That was told when it was lost: what comes now is news again.
             self.told.remove(key);
         }
-        let result = self.watcher.set(key).map_err(|error| error.to_string());
+        !self.watcher.is_up(key)
+    }
+
+    fn set(&mut self, key: &Arc<str>, folder: Option<FolderId>, telemetry: &Telemetry) {
+        let result = self.watcher.set(key, folder).map_err(|error| error.to_string());
         if self.told.get(key) != Some(&result) {
             let message = result.as_ref().err().map_or("", String::as_str);
             telemetry.emit(Told::Watch { pipeline: key, up: result.is_ok(), message });
             self.told.insert(Arc::clone(key), result);
         }
+    }
+}
+
+/// Sets the watch of a pipeline if it is to be set. An inbox that hangs does so in `identify`, which nobody else waits for.
+fn ensure(watch: &Mutex<Watch>, key: &Arc<str>, telemetry: &Telemetry, identify: impl FnOnce() -> Option<FolderId>) {
+    let watch = || watch.lock().unwrap_or_else(PoisonError::into_inner);
+    if watch().is_wanted(key) {
+        let folder = identify();
+        watch().set(key, folder, telemetry);
     }
 }
 
@@ -85,7 +96,8 @@ impl Shared {
     /// Lists an inbox, watched from before the listing on.
     pub(super) fn scan(&self, lane: &Lane) -> Event {
         let (key, pipeline) = (&lane.key, Arc::clone(&lane.key));
-        self.watch().ensure(key, &self.telemetry);
+        let ensure = || ensure(&self.watcher, key, &self.telemetry, || discover::identify(&lane.pipeline.input).ok());
+        ensure();
         let scan = || discover::scan(&lane.pipeline.input, &lane.names);
         let mut taken = self.clock.monotonic();
         let mut scanned = scan();
@@ -93,10 +105,8 @@ impl Shared {
             && self.watch().watcher.is_stale(key, *folder)
         {
             // Another directory lies there than the one that is watched.
-            let mut watch = self.watch();
-            watch.watcher.forget(key);
-            watch.ensure(key, &self.telemetry);
-            drop(watch);
+            self.watch().watcher.forget(key);
+            ensure();
             taken = self.clock.monotonic();
             scanned = scan();
         }
@@ -123,5 +133,29 @@ impl Shared {
 
     pub(super) fn watch(&self) -> std::sync::MutexGuard<'_, Watch> {
         self.watcher.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::mpsc::unbounded_channel;
+
+    use super::*;
+
+    #[test]
+    fn nobody_waits_for_an_inbox_that_hangs() {
+        let dir = tempfile::tempdir().unwrap();
+        let text = "[pipelines.p]\ncolumns.x = \"int64\"";
+        let config = crate::config::parse(text, &dir.path().join("forebay.toml")).unwrap();
+        std::fs::create_dir_all(&config.pipelines[0].input).unwrap();
+        let (telemetry, (events, _engine)) = (Telemetry::new(&[]), unbounded_channel());
+        let watch = Mutex::new(Watch::new(&config, &telemetry, events));
+        let key: Arc<str> = "p".into();
+        ensure(&watch, &key, &telemetry, || {
+            assert!(watch.try_lock().is_ok(), "others scan meanwhile");
+            discover::identify(&config.pipelines[0].input).ok()
+        });
+        assert!(watch.lock().unwrap().watcher.is_up("p"));
+        ensure(&watch, &key, &telemetry, || panic!("it is watched already"));
     }
 }

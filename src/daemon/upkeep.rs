@@ -1,13 +1,16 @@
 //! What is looked after every few seconds: gauges that no event moves.
 
-use std::path::Path;
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::{MissedTickBehavior, interval};
 
+use super::steps::Steps;
 use super::{Shared, Told};
+use crate::config::Config;
 use crate::telemetry::process;
 
 /// Time between two rounds.
@@ -19,38 +22,107 @@ const QUARANTINE: u64 = 10;
 /// Counting the ledger may take so long at every file that goes to quarantine.
 const CHEAP: Duration = Duration::from_millis(5);
 
-/// Looks after the gauges until it is dropped.
+/// What the volumes had last, by a folder on each: bytes free and in all.
+type Rooms = Mutex<BTreeMap<PathBuf, (u64, u64)>>;
+
+/// Looks after the gauges until it is dropped. Every folder is looked at on its own: one volume that hangs keeps nobody from
+/// the others.
 pub(super) async fn keep(shared: Arc<Shared>) -> Result<(), String> {
     let mut ticks = interval(ROUND);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    for round in 0_u64.. {
-        ticks.tick().await;
-        let shared = Arc::clone(&shared);
-        let done = tokio::task::spawn_blocking(move || shared.round(round)).await;
-        done.map_err(|error| error.to_string())??;
+    let (mut steps, rooms) = (Steps::default(), Arc::<Rooms>::default());
+    let mut round = 0_u64;
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {
+                begin(&shared, &mut steps, &rooms, round);
+                round += 1;
+            }
+            ended = steps.ended() => ended?,
+        }
     }
-    Ok(())
 }
 
+/// One piece of it.
+type Act = Box<dyn FnOnce(&Shared) -> Result<(), String> + Send>;
+
+/// Begins everything that is to be looked after in this round.
+fn begin(shared: &Arc<Shared>, steps: &mut Steps, rooms: &Arc<Rooms>, round: u64) {
+    let mut step = |name: String, act: Act| {
+        let shared = Arc::clone(shared);
+        steps.begin(name, move || act(&shared));
+    };
+    step(
+        "processes".to_owned(),
+        Box::new(|shared| {
+            shared.telemetry.run_upkeep();
+            shared.telemetry.emit(Told::WorkersResident { workers: &shared.runner.resident() });
+            // Those that have ended first: who ends in between is counted later, not twice.
+            let ended = process::processor_ticks_of_ended();
+            let time = process::time_of(ended + shared.runner.processor_ticks());
+            shared.telemetry.emit(Told::WorkersProcessor { time });
+            Ok(())
+        }),
+    );
+    step(
+        "ledger".to_owned(),
+        Box::new(|shared| {
+            shared.publisher.ledger().still_there().map_err(|error| error.to_string())?;
+            shared.holdings();
+            Ok(())
+        }),
+    );
+    let plan = shared.plan();
+    for folder in VOLUMES.iter().flat_map(|(_, folders)| folders(&plan.config)) {
+        let rooms = Arc::clone(rooms);
+        step(
+            format!("room in {}", folder.display()),
+            Box::new(move |shared| {
+                shared.look_at(folder, &rooms);
+                Ok(())
+            }),
+        );
+    }
+    if round.is_multiple_of(QUARANTINE) {
+        for lane in plan.lanes.values().cloned() {
+            step(
+                format!("quarantine of {}", lane.key),
+                Box::new(move |shared| {
+                    if let Err(error) = shared.publisher.reconcile_quarantine(&lane.pipeline) {
+                        shared.error("publish", "quarantine", &error.to_string());
+                    }
+                    Ok(())
+                }),
+            );
+        }
+    }
+}
+
+/// The folders of a configuration that lie on each kind of volume.
+type Folders = fn(&Config) -> Vec<PathBuf>;
+
+/// The kinds of volumes.
+const VOLUMES: [(&str, Folders); 3] = [
+    ("input", |config| config.pipelines.iter().map(|pipeline| pipeline.input.clone()).collect()),
+    ("output", |config| config.pipelines.iter().map(|pipeline| pipeline.output.clone()).collect()),
+    ("state", |config| vec![config.state.clone()]),
+];
+
 impl Shared {
-    fn round(&self, round: u64) -> Result<(), String> {
-        self.publisher.ledger().still_there().map_err(|error| error.to_string())?;
-        self.telemetry.run_upkeep();
-        self.volumes();
-        self.telemetry.emit(Told::WorkersResident { workers: &self.runner.resident() });
-        // Those that have ended first: who ends in between is counted later, not twice.
-        let ended = process::processor_ticks_of_ended();
-        let time = process::time_of(ended + self.runner.processor_ticks());
-        self.telemetry.emit(Told::WorkersProcessor { time });
-        if round.is_multiple_of(QUARANTINE) {
-            for lane in self.plan().lanes.values() {
-                if let Err(error) = self.publisher.reconcile_quarantine(&lane.pipeline) {
-                    self.error("publish", "quarantine", &error.to_string());
-                }
+    /// Looks how much room there is in one folder, and tells what that changes: of several volumes the one with the least.
+    fn look_at(&self, folder: PathBuf, rooms: &Rooms) {
+        let room = room(&folder);
+        let mut rooms = rooms.lock().unwrap_or_else(PoisonError::into_inner);
+        match room {
+            Some(room) => drop(rooms.insert(folder, room)),
+            None => drop(rooms.remove(&folder)),
+        }
+        let plan = self.plan();
+        for (volume, folders) in VOLUMES {
+            if let Some((free, size)) = folders(&plan.config).iter().filter_map(|folder| rooms.get(folder)).min() {
+                self.telemetry.emit(Told::Filesystem { volume, free: *free, size: *size });
             }
         }
-        self.holdings();
-        Ok(())
     }
 
     /// Tells what the ledger holds now, if counting it is cheap; the next round does it in any case.
@@ -76,20 +148,6 @@ impl Shared {
             let files = counts.in_quarantine.get(&**pipeline).copied().unwrap_or(0);
             self.telemetry.emit(Told::Quarantine { pipeline, files });
         }
-    }
-
-    /// Tells the room on the volumes: of several the one with the least.
-    fn volumes(&self) {
-        let least = |volume: &'static str, paths: &mut dyn Iterator<Item = &Path>| {
-            if let Some((free, size)) = paths.filter_map(room).min() {
-                self.telemetry.emit(Told::Filesystem { volume, free, size });
-            }
-        };
-        let plan = self.plan();
-        let pipelines = || plan.config.pipelines.iter();
-        least("input", &mut pipelines().map(|pipeline| pipeline.input.as_path()));
-        least("output", &mut pipelines().map(|pipeline| pipeline.output.as_path()));
-        least("state", &mut std::iter::once(plan.config.state.as_path()));
     }
 }
 

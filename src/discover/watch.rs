@@ -12,7 +12,7 @@ use notify::event::{AccessKind, AccessMode, CreateKind, Event, EventKind, Modify
 use notify::{ErrorKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 
 use super::names::{Kind, Names};
-use super::scan::{FolderId, identify};
+use super::scan::FolderId;
 use super::sighting::Name;
 use crate::planted::{self, Bug};
 
@@ -138,13 +138,13 @@ impl Watcher {
         self.set.contains_key(pipeline)
     }
 
-    /// Watches the inbox of `pipeline`, anew if it was watched. Scan it after this, not before: what happens in between
+    /// Watches the inbox of `pipeline`, anew if it was watched. `folder` is which one it was a moment ago (`None`: it was not
+    /// there): if it was swapped since, the next comparison finds out. Scan it after this, not before: what happens in between
     /// would be told by nobody.
-    pub fn set(&mut self, pipeline: &str) -> Result<(), WatchError> {
+    pub fn set(&mut self, pipeline: &str, folder: Option<FolderId>) -> Result<(), WatchError> {
         let path = self.path(pipeline).ok_or_else(|| WatchError::Other(format!("no pipeline '{pipeline}'")))?;
         self.forget(pipeline);
-        // Before the watch: if the folder is swapped in between, the next comparison finds out.
-        let folder = identify(&path).map_err(|_| WatchError::Missing(path.clone()))?;
+        let folder = folder.ok_or_else(|| WatchError::Missing(path.clone()))?;
         self.notify()?.watch(&path, RecursiveMode::NonRecursive)?;
         self.set.insert(pipeline.into(), folder);
         Ok(())

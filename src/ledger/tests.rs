@@ -34,6 +34,7 @@ fn intend_at(ledger: &Ledger, name: &OsStr, in_place: bool, ino: u64) -> FileRow
         in_place,
         input_path: &Path::new("/in/claimed").join(name),
         arrived_at: Timestamp(5),
+        remark: "",
     };
     ledger.intend(&intent).unwrap()
 }
@@ -361,6 +362,7 @@ fn a_full_disk_is_told_apart_from_a_broken_one() {
         in_place: false,
         input_path: Path::new("/in"),
         arrived_at: Timestamp(1),
+        remark: "",
     };
     let err = ledger.intend(&intent).unwrap_err();
     assert!(err.is_full() && !err.must_stop(), "{err}");

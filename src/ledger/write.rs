@@ -28,6 +28,8 @@ pub struct Intent<'a> {
     pub input_path: &'a Path,
     /// When it was first seen.
     pub arrived_at: Timestamp,
+    /// What else its story must tell of it, for a person; nothing as a rule.
+    pub remark: &'a str,
 }
 
 /// How an attempt ended without an outcome.
@@ -132,7 +134,7 @@ impl Ledger {
                 ":now": now.0,
             })?;
             let size = intent.stamp.size;
-            let told = format!("{} ({size} bytes)", display_name(intent.name));
+            let told = format!("{} ({size} bytes){}", display_name(intent.name), intent.remark);
             tell(tx, intent.id, now, "claimed", &told)?;
             wanted(tx, intent.id)
         })

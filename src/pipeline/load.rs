@@ -1,6 +1,7 @@
 //! The input as a stream of UTF-8 text: opened safely, hashed as it arrived, inflated within limits, decoded.
 
 pub mod decode;
+pub mod gzip;
 
 use std::fs::File;
 use std::io::{self, BufReader, Read};
@@ -183,7 +184,7 @@ fn inflate(
     let guard = |inner: Box<dyn Read + Send>| Guard { inner, limits, seen: Arc::clone(seen), produced: 0 };
     Ok(match compression {
         "gzip" => {
-            let inner = flate2::bufread::MultiGzDecoder::new(BufReader::with_capacity(BUFFER, raw));
+            let inner = gzip::Members::new(BufReader::with_capacity(BUFFER, raw));
             Box::new(guard(Box::new(inner)))
         }
         "zstd" => {

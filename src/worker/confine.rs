@@ -1,12 +1,16 @@
 //! What a worker may still do once it knows its pipelines: read their inputs, write their staging folders, and be killed first
 //! when memory runs out.
+//!
+//! It is reused, and what is given up does not come back, so it keeps the folders of all pipelines of its configuration. Closed
+//! are all other files, TCP, abstract Unix sockets, and signals to others. Landlock knows nothing of UDP and of Unix sockets with a
+//! name in a folder: those stay open.
 
 use std::path::Path;
 use std::sync::Arc;
 
 use landlock::{
     ABI, Access as _, AccessFs, AccessNet, CompatLevel, Compatible as _, PathBeneath, PathFd, Ruleset,
-    RulesetAttr as _, RulesetCreated, RulesetCreatedAttr as _, RulesetStatus,
+    RulesetAttr as _, RulesetCreated, RulesetCreatedAttr as _, RulesetStatus, Scope,
 };
 
 use crate::config::Pipeline;
@@ -15,7 +19,7 @@ use crate::config::Pipeline;
 const NICE: i32 = 5;
 
 /// The rules this program was written for; an older kernel enforces as many of them as it knows.
-const RULES: ABI = ABI::V5;
+const RULES: ABI = ABI::V6;
 
 /// What the runtime looks up about the machine.
 const SYSTEM: [&str; 2] = ["/proc", "/sys"];
@@ -34,7 +38,7 @@ pub(super) fn give_way() {
     rustix::process::nice(NICE).ok();
 }
 
-/// Gives up every right to files and the network that no job needs. Threads started from now on have no more either; those
+/// Gives up every right that no job needs, as far as Landlock knows it. Threads started from now on have no more either; those
 /// running keep theirs, so this comes before the first job.
 ///
 /// # Errors
@@ -50,6 +54,7 @@ pub(super) fn to_pipelines(pipelines: &[Arc<Pipeline>]) -> Result<(), String> {
 fn restrict(pipelines: &[Arc<Pipeline>]) -> Result<RulesetStatus, landlock::RulesetError> {
     let ruleset = Ruleset::default().set_compatibility(CompatLevel::BestEffort);
     let ruleset = ruleset.handle_access(AccessFs::from_all(RULES))?.handle_access(AccessNet::from_all(RULES))?;
+    let ruleset = ruleset.scope(Scope::from_all(RULES))?;
     let mut ruleset = ruleset.create()?;
     for path in SYSTEM {
         ruleset = allow(ruleset, Path::new(path), AccessFs::from_read(RULES))?;
@@ -70,5 +75,38 @@ fn allow(
     match PathFd::new(path) {
         Ok(folder) => ruleset.add_rule(PathBeneath::new(folder, access)),
         Err(_) => Ok(ruleset),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::ErrorKind;
+    use std::net::{TcpListener, TcpStream};
+    use std::os::linux::net::SocketAddrExt as _;
+    use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
+
+    use super::*;
+
+    #[test]
+    fn what_is_given_up_is_files_tcp_and_abstract_sockets() {
+        let (dir, listener) = (tempfile::tempdir().unwrap(), TcpListener::bind("127.0.0.1:0").unwrap());
+        let here = listener.local_addr().unwrap();
+        let name = SocketAddr::from_abstract_name(dir.path().as_os_str().as_encoded_bytes()).unwrap();
+        let _listening = UnixListener::bind_addr(&name).unwrap();
+        TcpStream::connect(here).expect("before, it is there");
+        UnixStream::connect_addr(&name).expect("and so is this");
+        // The restriction is the thread's.
+        let after = std::thread::spawn(move || {
+            to_pipelines(&[]).unwrap();
+            let kinds = [
+                TcpStream::connect(here).map(drop),
+                TcpListener::bind("127.0.0.1:0").map(drop),
+                UnixStream::connect_addr(&name).map(drop),
+                std::fs::read("/etc/passwd").map(drop),
+                std::fs::create_dir(dir.path().join("x")),
+            ];
+            kinds.map(|done| done.err().map(|error| error.kind()))
+        });
+        assert_eq!(after.join().unwrap(), [Some(ErrorKind::PermissionDenied); 5]);
     }
 }

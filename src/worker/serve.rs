@@ -1,9 +1,9 @@
 //! The worker's side: takes jobs one after another until its daemon is gone.
 
 use std::collections::BTreeMap;
-use std::io::{self, BufReader, Stdout, Write as _};
+use std::io::{self, BufReader, Stdin, Stdout, Write as _};
 use std::path::Path;
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -20,6 +20,9 @@ use crate::telemetry::process::resident_bytes;
 /// Progress is told this often at most; what happened in between is told together.
 const TOLD_EVERY: Duration = Duration::from_millis(50);
 
+/// Stops the job that runs.
+type Running = Arc<Mutex<CancellationToken>>;
+
 /// The pipelines of the configuration, by name.
 type Pipelines = BTreeMap<String, Arc<Pipeline>>;
 
@@ -28,18 +31,28 @@ type Pipelines = BTreeMap<String, Arc<Pipeline>>;
 pub fn serve() -> io::Result<()> {
     confine::be_the_first_to_go();
     confine::give_way();
-    let (requests, running) = (channel(), Arc::new(Mutex::new(CancellationToken::new())));
-    listen(requests.0, Arc::clone(&running))?;
-    let mut out = io::stdout();
-    let pipelines = match requests.1.recv() {
-        Ok(Request::Hello { version, file, text }) => hello(&version, Path::new(&file), &text, &mut out)?,
-        Ok(Request::Check { version, file, text }) => return check(&version, Path::new(&file), &text, &mut out),
+    let (mut stdin, mut out) = (BufReader::new(io::stdin()), io::stdout());
+    let running: Running = Arc::default();
+    // No thread is started before the rights are given up: it would keep them.
+    let (requests, pipelines) = match receive(&mut stdin) {
+        Ok(Some(Request::Hello { version, file, text })) => {
+            same(&version)?;
+            let unconfined = confine::to_pipelines(&folders(Path::new(&file), &text)?).err();
+            let requests = listen(stdin, Arc::clone(&running))?;
+            (requests, hello(Path::new(&file), &text, unconfined, &mut out)?)
+        }
+        Ok(Some(Request::Check { version, file, text })) => {
+            same(&version)?;
+            confine::to_pipelines(&[]).ok();
+            let _nothing_more = listen(stdin, running)?;
+            return check(Path::new(&file), &text, &mut out);
+        }
         Ok(_) | Err(_) => {
             return Err(unexpected("no greeting: this command is for the daemon, which starts its workers itself"));
         }
     };
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    while let Ok(request) = requests.1.recv() {
+    while let Ok(request) = requests.recv() {
         let Request::Run(job) = request else { return Err(unexpected("neither a job nor a stop")) };
         let stop = CancellationToken::new();
         *running.lock().unwrap_or_else(PoisonError::into_inner) = stop.clone();
@@ -51,14 +64,14 @@ pub fn serve() -> io::Result<()> {
 
 /// Hears stops while a job runs, and ends the process when the daemon is gone: nobody waits for the result any more, and the
 /// staging folder is the next start's to remove.
-fn listen(requests: Sender<Request>, running: Arc<Mutex<CancellationToken>>) -> io::Result<()> {
+fn listen(mut stdin: BufReader<Stdin>, running: Running) -> io::Result<Receiver<Request>> {
+    let (tell, requests) = channel();
     let listen = move || {
-        let mut stdin = BufReader::new(io::stdin());
         loop {
             match receive(&mut stdin) {
                 Ok(Some(Request::Stop)) => running.lock().unwrap_or_else(PoisonError::into_inner).cancel(),
                 Ok(Some(request)) => {
-                    if requests.send(request).is_err() {
+                    if tell.send(request).is_err() {
                         return;
                     }
                 }
@@ -66,7 +79,8 @@ fn listen(requests: Sender<Request>, running: Arc<Mutex<CancellationToken>>) -> 
             }
         }
     };
-    std::thread::Builder::new().name("listen".to_owned()).spawn(listen).map(drop)
+    std::thread::Builder::new().name("listen".to_owned()).spawn(listen)?;
+    Ok(requests)
 }
 
 #[expect(clippy::exit, reason = "a job may be running on the other threads, for nobody")]
@@ -74,19 +88,20 @@ fn leave() -> ! {
     std::process::exit(0)
 }
 
-/// Takes the configuration and drops every right that no job needs.
-fn hello(version: &str, file: &Path, text: &str, out: &mut Stdout) -> io::Result<Pipelines> {
-    same(version)?;
+/// Returns the pipelines, of which only the folders are known.
+fn folders(file: &Path, text: &str) -> io::Result<Vec<Arc<Pipeline>>> {
+    config::parse_outline(text, file).map(|config| config.pipelines).map_err(|errors| unexpected(&errors.to_string()))
+}
+
+/// Takes the configuration in, and says so.
+fn hello(file: &Path, text: &str, unconfined: Option<String>, out: &mut Stdout) -> io::Result<Pipelines> {
     let config = config::parse_planned(text, file).map_err(|errors| unexpected(&errors.to_string()))?;
-    let unconfined = confine::to_pipelines(&config.pipelines).err();
     send(out, &Reply::Ready { version: VERSION.to_owned(), unconfined })?;
     Ok(config.pipelines.into_iter().map(|pipeline| (pipeline.name.clone(), pipeline)).collect())
 }
 
 /// Says what is wrong with a configuration. Its SQL is run over no rows, which needs no right to anything.
-fn check(version: &str, file: &Path, text: &str, out: &mut Stdout) -> io::Result<()> {
-    same(version)?;
-    confine::to_pipelines(&[]).ok();
+fn check(file: &Path, text: &str, out: &mut Stdout) -> io::Result<()> {
     let errors = config::parse(text, file).map_or_else(|errors| errors.errors, |_| Vec::new());
     send(out, &Reply::Checked { errors })
 }

@@ -261,3 +261,19 @@ fn a_worker_reads_its_inboxes_and_writes_its_staging_folders_and_nothing_else() 
     assert!(refused.to_string().contains("ermission denied"), "a folder outside staging: {refused}");
     assert!(!project.path("elsewhere/rows.parquet").exists());
 }
+
+#[test]
+fn no_thread_of_a_worker_has_more_rights_than_the_others() {
+    let project = project("");
+    let mut worker = Worker::start(&project);
+    fs::create_dir_all(project.path("data/out/q/.forebay/staging/a")).unwrap();
+    // Whoever restricts itself lets go of new privileges as well, which the kernel shows for each thread.
+    let tasks = fs::read_dir(format!("/proc/{}/task", worker.child.id())).unwrap();
+    let seen: Vec<(String, bool)> = tasks
+        .map(|task| fs::read_to_string(task.unwrap().path().join("status")).unwrap())
+        .map(|status| (status.lines().next().unwrap().to_owned(), status.contains("NoNewPrivs:\t1")))
+        .collect();
+    assert!(seen.iter().any(|(name, _)| name.contains("listen")), "{seen:?}");
+    assert!(seen.iter().all(|(_, restricted)| *restricted), "{seen:?}");
+    worker.say(&json!("Stop"));
+}

@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use notify::event::Flag;
 
+use super::super::scan::identify;
 use super::*;
 
 fn names(marker: Option<&str>) -> Names {
@@ -42,8 +43,8 @@ fn a_file_renamed_in_or_written_is_hinted_to_its_own_pipeline() {
     std::fs::create_dir(&one).unwrap();
     std::fs::create_dir(&two).unwrap();
     let (mut watcher, notes) = watcher(vec![inbox("one", &one, None), inbox("two", &two, None)]);
-    watcher.set("one").unwrap();
-    watcher.set("two").unwrap();
+    watcher.set("one", identify(&one).ok()).unwrap();
+    watcher.set("two", identify(&two).ok()).unwrap();
     assert!(watcher.is_up("one"));
     std::fs::File::create(one.join("a.csv")).unwrap();
     wait_for(&notes, |note| *note == hint("one", "a.csv"));
@@ -58,7 +59,7 @@ fn a_file_renamed_in_or_written_is_hinted_to_its_own_pipeline() {
 fn a_marker_hints_at_its_file() {
     let dir = tempfile::tempdir().unwrap();
     let (mut watcher, notes) = watcher(vec![inbox("p", dir.path(), Some("{name}.done"))]);
-    watcher.set("p").unwrap();
+    watcher.set("p", identify(dir.path()).ok()).unwrap();
     std::fs::File::create(dir.path().join("a.csv.done")).unwrap();
     wait_for(&notes, |note| *note == hint("p", "a.csv"));
 }
@@ -69,15 +70,15 @@ fn a_removed_inbox_is_lost_and_can_be_watched_again() {
     let path = dir.path().join("in");
     std::fs::create_dir(&path).unwrap();
     let (mut watcher, notes) = watcher(vec![inbox("p", &path, None)]);
-    watcher.set("p").unwrap();
+    watcher.set("p", identify(&path).ok()).unwrap();
     let before = identify(&path).unwrap();
     rustix::fs::rename(&path, dir.path().join("aside")).unwrap();
     wait_for(&notes, |note| *note == Note::Lost { pipeline: "p".into() });
     watcher.forget("p");
-    assert!(matches!(watcher.set("p"), Err(WatchError::Missing(_))));
+    assert!(matches!(watcher.set("p", identify(&path).ok()), Err(WatchError::Missing(_))));
     assert!(!watcher.is_up("p"));
     std::fs::create_dir(&path).unwrap();
-    watcher.set("p").unwrap();
+    watcher.set("p", identify(&path).ok()).unwrap();
     assert!(watcher.is_stale("p", before));
     assert!(!watcher.is_stale("p", identify(&path).unwrap()));
     std::fs::File::create(path.join("a.csv")).unwrap();

@@ -98,9 +98,18 @@ fn what_is_no_csv_is_told_apart() {
     let project = Project::with_config("");
     fs::write(project.path("book.csv"), b"PK\x03\x04\0\0\0").unwrap();
     fs::write(project.path("empty.csv"), b"").unwrap();
-    for (name, part) in [("book.csv", "NUL bytes"), ("empty.csv", "no record"), ("missing.csv", "cannot read")] {
+    for (name, part) in [("book.csv", "NUL bytes"), ("empty.csv", "no record"), ("missing.csv", "cannot open")] {
         let ran = project.cli().args(["init", name]).run().expect_code(1);
         assert!(ran.stderr.contains(part), "{name}: {}", ran.stderr);
         assert_eq!(ran.stdout, "", "{name}");
     }
+}
+
+#[test]
+fn a_pipe_is_refused_at_once() {
+    let project = Project::new("");
+    let made = std::process::Command::new("mkfifo").arg(project.path("pipe.csv")).status().unwrap();
+    assert!(made.success());
+    let refused = project.cli().args(["init", "pipe.csv"]).run().expect_code(1);
+    assert!(refused.stderr.contains("pipe.csv is no regular file"), "{}", refused.stderr);
 }

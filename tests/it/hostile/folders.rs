@@ -150,3 +150,21 @@ fn a_pipe_in_the_place_of_a_kept_file_holds_nobody_up() {
     assert_eq!(names, ["big.csv", "next.csv", "seen.csv"]);
     daemon.stop();
 }
+
+#[test]
+fn a_file_with_other_names_is_taken_and_told_of() {
+    let project = project();
+    let source = project.path("source.csv");
+    fs::write(&source, SOUND).unwrap();
+    let daemon = project.start();
+    fs::hard_link(&source, project.inbox("p").join("linked.csv")).unwrap();
+    project.drop_file("p", "alone.csv", "id,amount\n5,5\n");
+    daemon.wait_processed("p", 2);
+    let log = daemon.log();
+    let told: Vec<&str> = log.lines().filter(|line| line.contains("hard links")).collect();
+    assert!(told.len() == 1 && told[0].contains("linked.csv"), "{told:?}");
+    let story = |name: &str| project.cli().args(["explain", name]).run().expect_code(0).stdout;
+    assert!(story("linked.csv").contains("it has other names (hard links)"), "{}", story("linked.csv"));
+    assert!(!story("alone.csv").contains("hard links"));
+    daemon.stop();
+}
