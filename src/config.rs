@@ -54,6 +54,8 @@ pub struct Config {
     pub drain: Duration,
     /// A worker that says nothing for so long is taken for hung.
     pub stall_timeout: Duration,
+    /// A worker that has one file for so long is taken for hung, whatever it says.
+    pub job_timeout: Duration,
     /// Pipelines in the order of the file. Cheap to clone and hand to a job.
     pub pipelines: Vec<Arc<Pipeline>>,
 }
@@ -81,6 +83,8 @@ pub struct Pipeline {
     pub scan_interval: Duration,
     /// What happens to an input after success.
     pub on_success: OnSuccess,
+    /// `max_decompressed_bytes` and `max_decompression_ratio`.
+    pub inflate: Inflate,
     /// How text is cut into records and fields.
     pub csv: CsvOptions,
     /// The columns wanted, in config order.
@@ -122,6 +126,21 @@ pub enum OnSuccess {
     Delete,
     /// Leave the input where it is; it is not claimed by rename, and not taken again unless it changes.
     Keep,
+}
+
+/// How far compressed files may inflate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Inflate {
+    /// Bytes of text.
+    pub max_bytes: u64,
+    /// Bytes of text for each byte of the file, once there are more than a few.
+    pub max_ratio: u64,
+}
+
+impl Default for Inflate {
+    fn default() -> Self {
+        Self { max_bytes: 256 << 30, max_ratio: 250 }
+    }
 }
 
 /// `[pipelines.X.csv]`.

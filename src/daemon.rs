@@ -8,6 +8,7 @@ mod effects;
 mod error;
 mod failing;
 mod fields;
+mod files;
 mod flight;
 mod generation;
 mod locks;
@@ -28,7 +29,6 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::sync::mpsc::{Receiver, UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -50,6 +50,7 @@ use crate::worker::{Runner, WorkerCommand, log_panics};
 use generation::{Generation, Lane, Plans};
 
 pub use error::DaemonError;
+pub use files::enough as enough_files;
 pub use view::{LedgerView, document};
 
 /// How long jobs that were told to stop may take until the daemon leaves without them.
@@ -57,6 +58,9 @@ const LAST_BLOCK: Duration = Duration::from_secs(10);
 
 /// How long the other tasks may take to end after the engine has.
 const LAST_WORDS: Duration = Duration::from_secs(5);
+
+/// How long threads may take to end after everything else has.
+const LAST_THREADS: Duration = Duration::from_secs(1);
 
 /// How long the endpoint waits for what is known before it answers the first request. A start may take longer than that, and
 /// whoever asks then must be told so.
@@ -178,29 +182,24 @@ impl Shared {
 /// Runs the daemon on a runtime of its own and lets SIGTERM, SIGINT and SIGHUP steer it. Blocks until it has ended; a job
 /// that would not stop does not keep the process.
 pub fn start(config: Config, options: DaemonOptions, life: &Lifecycle) -> Result<(), DaemonError> {
-    raise_file_limit();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .thread_name("forebay")
-        .enable_all()
-        .build()
-        .map_err(DaemonError::Runtime)?;
+    let runtime = runtime(&config)?;
     let ended = runtime.block_on(async {
         life.listen_to_signals().map_err(DaemonError::Runtime)?;
-        run(config, options, life.clone()).await
+        // On a task: a panic must end the process, and not wait on its way for jobs that nobody stops any more.
+        let ended = tokio::spawn(run(config, options, life.clone())).await;
+        ended.map_err(|error| DaemonError::Task { name: "the daemon", message: error.to_string() })?
     });
-    runtime.shutdown_timeout(LAST_WORDS);
+    // A job that does not hear the stop must not keep the process: it is taken up again at the next start.
+    runtime.shutdown_timeout(LAST_THREADS);
     ended
 }
 
-/// Takes as many open files as the system lets us have: partitioned outputs, readers of the endpoint and the ledger share them,
-/// and the usual soft limit is from another age.
-fn raise_file_limit() {
-    let limit = getrlimit(Resource::Nofile);
-    let highest = Rlimit { current: limit.maximum, maximum: limit.maximum };
-    if limit.current != limit.maximum && setrlimit(Resource::Nofile, highest).is_err() {
-        tracing::debug!(files = limit.current, "the limit of open files stays as it is");
-    }
+/// Returns a runtime that a daemon of this configuration can run on, with all the open files it may need.
+pub fn runtime(config: &Config) -> Result<tokio::runtime::Runtime, DaemonError> {
+    files::enough_for(config)?;
+    let threads =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).thread_name("forebay").enable_all().build();
+    threads.map_err(DaemonError::Runtime)
 }
 
 /// Runs the daemon until `life` asks it to end or something it cannot live without fails.

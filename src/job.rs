@@ -83,6 +83,15 @@ pub struct FileStamp {
     pub mtime_ns: i64,
 }
 
+impl FileStamp {
+    /// Returns whether a file looks as it did then. Its volume may have another device number by now: those are given out anew
+    /// at every start of the machine.
+    #[must_use]
+    pub const fn is_unchanged_since(self, then: Self) -> bool {
+        self.ino == then.ino && self.size == then.size && self.mtime_ns == then.mtime_ns
+    }
+}
+
 /// Row counts of one file. The law of conservation: `read = written + rejected + dropped`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct RowCounts {

@@ -131,18 +131,16 @@ impl Publisher {
     /// Begins an attempt: counted durably, then an empty staging directory that only this attempt ever has.
     ///
     /// A file whose outcome is settled already (an error or a crash came after) is not processed again; what is left of its
-    /// steps is done, and it comes back finished. Nothing is begun while its output is gone.
+    /// steps is done, and it comes back finished. If what it staged is lost, that is this attempt's end: it may be lost as often
+    /// as it is made. Nothing is begun while its output is gone.
     pub fn begin(&self, pipeline: &Pipeline, arrival: &Arrival) -> Result<Begun, PublishError> {
         if self.output_is_gone(pipeline)? && self.ledger.get(&arrival.id)?.state == FileState::Claimed {
             return Err(PublishError::OutputGone(visible::not_mounted(&pipeline.output)));
         }
         let trace_id = trace_id();
-        let mut row = self.ledger.start(&arrival.id, &trace_id)?;
+        let row = self.ledger.start(&arrival.id, &trace_id)?;
         if row.state != FileState::Claimed {
-            match self.finish(pipeline, row)? {
-                Driven::Finished(finished) => return Ok(Begun::Finished(finished)),
-                Driven::Again(again) => row = self.ledger.start(&again.id, &trace_id)?,
-            }
+            return self.finished(pipeline, row).map(|finished| Begun::Finished(Box::new(finished)));
         }
         let staging = names::staging(&pipeline.output, &row.id, row.starts);
         self.storage.make_dirs(&names::staging_root(&pipeline.output))?;
@@ -347,8 +345,18 @@ impl Publisher {
     /// Returns the folder the claimed file lies in if that is gone too: a volume that is not mounted looks just like lost
     /// files, and is waited for instead of giving them all up.
     fn missing_work_root(&self, pipeline: &Pipeline, row: &FileRow) -> Result<Option<PathBuf>, PublishError> {
-        let work = if row.in_place { pipeline.input.clone() } else { admit::claimed_root(pipeline) };
-        Ok(self.storage.stat(&work)?.is_none().then_some(work))
+        if !row.in_place {
+            let work = admit::claimed_root(pipeline);
+            return Ok(self.storage.stat(&work)?.is_none().then_some(work));
+        }
+        // Nothing of ours lies in an inbox that files stay in. An empty folder on another device than the file was on may be
+        // all that is left of one that is not mounted.
+        let there = match self.storage.stat(&pipeline.input.join("."))? {
+            Some(inbox) if inbox.stamp.dev == row.stamp.dev => true,
+            Some(_) => !self.storage.list(&pipeline.input)?.is_empty(),
+            None => false,
+        };
+        Ok((!there).then(|| pipeline.input.clone()))
     }
 
     /// The input is still what was claimed.

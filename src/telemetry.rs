@@ -18,6 +18,7 @@ mod push;
 mod record;
 pub mod reference;
 mod registry;
+mod topic;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};

@@ -10,6 +10,7 @@ mod contain;
 mod pool;
 mod process;
 mod protocol;
+mod replies;
 mod serve;
 
 use std::path::Path;

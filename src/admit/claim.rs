@@ -44,7 +44,11 @@ pub fn claim(storage: &dyn Storage, ledger: &Ledger, pipeline: &Pipeline, found:
         Err(err) => return not_taken(storage, ledger, &row, found, err),
     }
     // A producer may have slipped another file under the name between the look and the rename.
-    match storage.stat(&row.input_path)? {
+    let Ok(there) = storage.stat(&row.input_path) else {
+        // It is ours by now, and nobody else would look for it there; whoever begins with it finds out what it is.
+        return Ok(Claim::Claimed(Arrival::of(&row)));
+    };
+    match there {
         Some(entry) if entry.kind == EntryKind::File && entry.stamp == found.stamp => {
             Ok(Claim::Claimed(Arrival::of(&row)))
         }

@@ -112,6 +112,21 @@ fn a_claim_that_failed_half_way_is_taken_up_under_its_first_id() {
 }
 
 #[test]
+fn a_file_that_cannot_be_looked_at_once_it_is_taken_is_claimed_all_the_same() {
+    let rig = Rig::new(OnSuccess::Archive);
+    let storage = Arc::new(FailAt::never());
+    let publisher = rig.open(Arc::<FailAt>::clone(&storage));
+    let settled = rig.drop_file("x.csv", "a,1\n");
+    // The first look is the one after the rename: before it there is no intent to look for.
+    storage.fail_a_look_at("/claimed/");
+    let claim = publisher.claim(&rig.pipeline, &settled).unwrap();
+    let Claim::Claimed(arrival) = claim else { panic!("nobody has it now: {claim:?}") };
+    assert_eq!(std::fs::read(&arrival.path).unwrap(), b"a,1\n");
+    rig.attempt(&publisher, &arrival).unwrap();
+    assert!(publisher.ledger().unfinished().unwrap().is_empty());
+}
+
+#[test]
 fn a_full_disk_leaves_the_file_in_the_inbox_and_nothing_in_the_ledger() {
     let rig = Rig::new(OnSuccess::Archive);
     let publisher = rig.open(Arc::new(FailAt::new(1, Fault::ErrorsFrom(Errno::NOSPC))));

@@ -82,7 +82,7 @@ pub(super) fn demo(global: &Global, args: &DemoArgs, console: &Console) -> Resul
     let drops = feed::feed(args.files, args.seed);
     let demo = Demo { config, base, drops, worker: worker::command(global, global.verbosity() - 2), args, console };
     demo.introduce(&path);
-    let runtime = shared::runtime()?;
+    let runtime = daemon::runtime(&demo.config).map_err(|error| run::failure(&error))?;
     let exit = runtime.block_on(demo.play());
     // A task that is still writing a file must not keep the program.
     runtime.shutdown_timeout(Duration::from_secs(1));

@@ -103,9 +103,8 @@ pub(super) fn print(global: &Global, args: &PrintArgs, console: &Console) -> Res
 fn scrape_config(config: &Config) -> Result<String, Failure> {
     let protection = config.web_config_file.as_deref().map(check_web_config).transpose().map_err(Failure::usage)?;
     let Protection { tls, client_certificates, passwords } = protection.unwrap_or_default();
-    let cost = budget::Cost::total();
     let rules: usize = config.pipelines.iter().map(|pipeline| pipeline.rules.len()).sum();
-    let samples = cost.fixed + cost.per_pipeline * config.pipelines.len() + cost.per_rule * rules;
+    let samples = budget::Cost::total().of_all(config.pipelines.len(), rules, config.workers);
     let mut text = format!(
         "\
 # For prometheus.yml. Below scrape_interval 15s little is gained; above 1m short backlogs are not seen.

@@ -84,12 +84,6 @@ pub(super) fn logging(global: &Global, console: &Console, verbosity: i8) -> Resu
     logging::init(global.log_format, verbosity, console.coloured()).map_err(Failure::usage)
 }
 
-/// Returns a runtime for the daemon.
-pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
-    let built = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    built.map_err(|error| Failure::internal(format!("cannot start the runtime: {error}")))
-}
-
 /// Opens the ledger for reading; the daemon may run meanwhile.
 pub(super) fn ledger(config: &Config) -> Result<LedgerReader, Failure> {
     LedgerReader::open(&config.state).map_err(|error| ledger_failure(&error))

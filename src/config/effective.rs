@@ -28,6 +28,7 @@ pub(super) fn effective(text: &str, config: &Config) -> String {
     put(limits, "workers", whole(config.workers));
     put(limits, "drain", duration(config.drain));
     put(limits, "stall_timeout", duration(config.stall_timeout));
+    put(limits, "job_timeout", duration(config.job_timeout));
     let pipelines = table(&mut root, "pipelines");
     for pipeline in &config.pipelines {
         fill(table(pipelines, &pipeline.name), pipeline);
@@ -47,6 +48,8 @@ fn fill(own: &mut Table, of: &Pipeline) {
     put(own, "settle", duration(of.settle));
     put(own, "scan_interval", duration(of.scan_interval));
     put(own, "on_success", spelling(&pipeline::ON_SUCCESS, &of.on_success));
+    put(own, "max_decompressed_bytes", whole(of.inflate.max_bytes));
+    put(own, "max_decompression_ratio", whole(of.inflate.max_ratio));
     let csv = table(own, "csv");
     let byte = |byte: Option<u8>| byte.map(char::from).map_or_else(String::new, String::from);
     put(csv, "delimiter", byte(Some(of.csv.delimiter)));

@@ -12,8 +12,8 @@ use super::decode::{Item, Section};
 use super::read::Folders;
 use super::values::is_plain_name;
 use super::{
-    Accept, Compression, CsvOptions, Drift, OnExtra, OnMissing, OnSuccess, Pipeline, RowFormat, Rows, columns, csv,
-    logic,
+    Accept, Compression, CsvOptions, Drift, Inflate, OnExtra, OnMissing, OnSuccess, Pipeline, RowFormat, Rows, columns,
+    csv, logic,
 };
 
 const DAY: Duration = Duration::from_hours(24);
@@ -57,6 +57,7 @@ pub(super) fn read(name: &str, item: &Item<'_>, folders: &Folders) -> Pipeline {
         settle: duration("settle", Duration::ZERO..=DAY, Duration::from_secs(2)),
         scan_interval: duration("scan_interval", MILLISECOND..=DAY, Duration::from_secs(30)),
         on_success: section.opt("on_success").and_then(|item| item.choice(&ON_SUCCESS)).unwrap_or(OnSuccess::Archive),
+        inflate: inflate(&section),
         csv,
         columns: columns.columns,
         derive,
@@ -79,6 +80,13 @@ pub(super) const ON_SUCCESS: [(&str, OnSuccess); 3] =
 
 /// Names a drop may have when the config does not say.
 pub(super) const FILES: [&str; 3] = ["*.csv", "*.csv.gz", "*.csv.zst"];
+
+fn inflate(section: &Section<'_>) -> Inflate {
+    let default = Inflate::default();
+    let bytes = section.opt("max_decompressed_bytes").and_then(|item| item.size((1 << 10)..=(1 << 50)));
+    let ratio = section.opt("max_decompression_ratio").and_then(|item| item.whole(1..=1_000_000));
+    Inflate { max_bytes: bytes.unwrap_or(default.max_bytes), max_ratio: ratio.unwrap_or(default.max_ratio) }
+}
 
 fn files(section: &Section<'_>) -> GlobSet {
     let mut globs = GlobSetBuilder::new();

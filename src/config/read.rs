@@ -91,6 +91,7 @@ pub(super) fn read<'a>(doc: &'a Document, table: &'a DeTable<'a>, origin: &Path)
         memory: limits.memory,
         drain: limits.drain,
         stall_timeout: limits.stall_timeout,
+        job_timeout: limits.job_timeout,
         pipelines: pipelines.iter().map(|(_, pipeline)| Arc::clone(pipeline)).collect(),
     };
     let places: Vec<_> = pipelines.into_iter().map(|(place, _)| place).collect();
@@ -208,11 +209,14 @@ fn lexical(path: &Path) -> PathBuf {
     plain
 }
 
+const WEEK: Duration = Duration::from_hours(7 * 24);
+
 struct Limits {
     workers: usize,
     memory: Option<u64>,
     drain: Duration,
     stall_timeout: Duration,
+    job_timeout: Duration,
 }
 
 fn limits(section: Section<'_>) -> Limits {
@@ -221,12 +225,14 @@ fn limits(section: Section<'_>) -> Limits {
     let drain = section.opt("drain").and_then(|item| item.duration(Duration::ZERO..=Duration::from_hours(1)));
     let stall =
         section.opt("stall_timeout").and_then(|item| item.duration(Duration::from_secs(1)..=Duration::from_hours(24)));
+    let job = section.opt("job_timeout").and_then(|item| item.duration(Duration::from_secs(1)..=WEEK));
     section.finish();
     Limits {
         workers: workers.and_then(|count| usize::try_from(count).ok()).unwrap_or_else(default_workers),
         memory,
         drain: drain.unwrap_or(Duration::from_secs(30)),
         stall_timeout: stall.unwrap_or(Duration::from_mins(10)),
+        job_timeout: job.unwrap_or(Duration::from_hours(6)),
     }
 }
 
@@ -255,6 +261,7 @@ mod tests {
         assert_eq!(config.drain, Duration::from_secs(30));
         assert_eq!(config.memory, None);
         assert_eq!(config.stall_timeout, Duration::from_mins(10));
+        assert_eq!(config.job_timeout, Duration::from_hours(6));
         assert!((1..=8).contains(&config.workers));
         let sales = config.pipelines.first().unwrap();
         assert_eq!(sales.input, Path::new("/etc/forebay/data/in/sales"));

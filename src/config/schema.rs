@@ -145,6 +145,8 @@ fn limits() -> Value {
             "drain": with_default(of("duration", "How long a stop waits for files in progress."), json!("30s")),
             "stall_timeout": with_default(of("duration",
                 "A worker that says nothing for so long is killed, and its file is tried again."), json!("10m")),
+            "job_timeout": with_default(of("duration",
+                "A worker that has one file for so long is killed, and the file is tried again."), json!("6h")),
         }),
     )
 }
@@ -177,6 +179,8 @@ fn a_pipeline() -> Value {
             "done_marker": text("Take a file only once its marker exists; {name} stands for the file's name."),
             "scan_interval": with_default(of("duration", "Time between full scans of the inbox."), json!("30s")),
             "on_success": with_default(on_success, json!("archive")),
+            "max_decompressed_bytes": with_default(of("size", "Text a compressed file may hold."), json!("256GiB")),
+            "max_decompression_ratio": with_default(count(1, "Bytes of text for each byte of a compressed file, past 256 MiB of text."), json!(250)),
             "csv": of("csv", "How text is cut into records and fields."),
             "columns": named(or(json!({ "$ref": "#/$defs/type" }), "column"), "^.+$", "The columns wanted, by header name."),
             "derive": named(sql.clone(), "^.+$", "New columns: SQL over one row; a later one may use an earlier one."),

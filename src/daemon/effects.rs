@@ -74,9 +74,7 @@ impl Shared {
             Ok(Claim::NotAFile(kind)) => ClaimResult::NotAFile(kind),
             Err(error) => {
                 let error = self.survivable(error)?;
-                let (disk_full, message) = (error.is_full(), error.to_string());
-                self.tell_unclaimed(&lane.key, name, &error);
-                ClaimResult::Failed { disk_full, message }
+                ClaimResult::Failed { disk_full: error.is_full(), message: error.to_string() }
             }
         })
     }
@@ -309,7 +307,7 @@ const fn hint(reason: RetryReason) -> &'static str {
             "keep the file and report it with the log: no file should do that; then mend or remove it"
         }
         RetryReason::OutOfMemory => "give the daemon more memory or run fewer workers, then drop the file again",
-        RetryReason::Io | RetryReason::DiskFull | RetryReason::Changed => {
+        RetryReason::Io | RetryReason::DiskFull | RetryReason::Changed | RetryReason::NoWorker => {
             "mend the storage the message names, then drop the file again"
         }
     }

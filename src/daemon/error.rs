@@ -29,6 +29,16 @@ pub enum DaemonError {
     /// The process cannot have threads or signals.
     #[error("the daemon cannot start: {0}")]
     Runtime(std::io::Error),
+    /// The process may not have enough open files.
+    #[error(
+        "at most {limit} files may be open, and this takes {needed}: raise the limit (`ulimit -Hn`, LimitNOFILE= in a unit)"
+    )]
+    Files {
+        /// How many it may have.
+        limit: u64,
+        /// How many it may need.
+        needed: u64,
+    },
     /// A folder cannot be made.
     #[error(transparent)]
     Storage(#[from] StorageError),
@@ -72,6 +82,7 @@ impl DaemonError {
         match self {
             Self::Folders(_) | Self::Web(_) => 2,
             Self::Runtime(_)
+            | Self::Files { .. }
             | Self::Listen { .. }
             | Self::Storage(_)
             | Self::Ledger(_)

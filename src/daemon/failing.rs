@@ -2,14 +2,13 @@
 //! each have their own.
 
 use super::Shared;
-use crate::discover::Name;
 use crate::engine::Event;
-use crate::job::{FileId, JobError, display_name};
+use crate::job::{FileId, JobError};
 use crate::ledger::FileState;
 use crate::publish::PublishError;
 
 /// A disk that is full, as `errors_total` has it.
-const FULL: [&str; 2] = ["storage", "disk_full"];
+pub(super) const FULL: [&str; 2] = ["storage", "disk_full"];
 
 /// The ledger cannot be trusted any more: the daemon must end, and recover at its next start.
 #[derive(Debug, thiserror::Error)]
@@ -30,12 +29,6 @@ impl Shared {
             JobError::Retry { reason: error.retry_reason(), message }
         };
         Ok(Event::Failed { id, error })
-    }
-
-    /// A claim failed: the file lies where it was, or the ledger will find it.
-    pub(super) fn tell_unclaimed(&self, pipeline: &str, name: &Name, error: &PublishError) {
-        let [component, kind] = if error.is_full() { FULL } else { ["publish", "claim"] };
-        self.error(component, kind, &format!("{pipeline}: cannot claim {}: {error}", display_name(name)));
     }
 
     /// A step that must not be skipped failed.

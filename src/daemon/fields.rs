@@ -1,5 +1,6 @@
 //! What the engine tells, with the names and numbers people want to see beside it.
 
+use super::failing::FULL;
 use super::{Notice, Shared, Told};
 use crate::engine::Tell;
 use crate::job::{FileId, RetryReason, display_name};
@@ -22,18 +23,14 @@ impl Shared {
             Tell::ScanFailed { pipeline, message } => {
                 self.telemetry.emit(Told::ScanFailed { pipeline: &pipeline, message: &message });
             }
-            // What failed was told where it did.
-            Tell::ClaimFailed { pipeline, name, message, delay } => {
-                let (name, delay_seconds) = (display_name(&name), delay.as_secs_f64());
-                tracing::debug!(
-                    pipeline = &*pipeline,
-                    name,
-                    detail = message,
-                    delay_seconds,
-                    "the claim is tried again"
-                );
+            Tell::ClaimFailed { pipeline, name, disk_full, message, delay } => {
+                let (name, delay) = (display_name(&name), delay.as_secs_f64());
+                let message = format!("{pipeline}: cannot claim {name}: {message}; next try in {delay:.1} s");
+                let [component, kind] = if disk_full { FULL } else { ["publish", "claim"] };
+                self.error(component, kind, &message);
             }
             Tell::Retried { id, reason, message, delay } => self.tell_retried(&id, reason, &message, delay),
+            // What failed was told where it did: there it is known at which step.
             Tell::Stuck { id, message, delay } => {
                 let delay_seconds = delay.as_secs_f64();
                 tracing::debug!(file_id = id.as_str(), detail = message, delay_seconds, "the step is tried again");

@@ -4,7 +4,6 @@ use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
@@ -279,12 +278,11 @@ fn queue(shared: &Shared, arrival: Arrival) -> Option<Event> {
 
 /// Returns what the engine needs to know of a claimed file.
 pub(super) fn claimed(shared: &Shared, arrival: &Arrival) -> Claimed {
-    let now = shared.clock.now();
     Claimed {
         id: arrival.id.clone(),
         bytes: arrival.stamp.size,
         arrived_at: arrival.arrived_at,
         tally: Tally { attempts: arrival.attempts, crashes: arrival.crashes },
-        delay: arrival.next_attempt_at.map_or(Duration::ZERO, |at| at.since(now)),
+        delay: shared.retry.remaining(arrival.next_attempt_at, shared.clock.now()),
     }
 }

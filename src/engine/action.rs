@@ -266,6 +266,8 @@ pub enum Tell {
         pipeline: Arc<str>,
         /// Its name.
         name: Name,
+        /// Whether a disk is full.
+        disk_full: bool,
         /// For a person.
         message: String,
         /// When it is tried again.

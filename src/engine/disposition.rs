@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::job::{InputFacts, JobError, RetryReason};
+use crate::job::{InputFacts, JobError, RetryReason, Timestamp};
 
 /// How often and how soon to try again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +33,17 @@ impl RetryPolicy {
         let thousandths = u32::try_from(jitter % 501).unwrap_or(0);
         whole.saturating_sub(whole * thousandths / 1_000)
     }
+
+    /// Returns how long to wait for a time an earlier run wrote down. Never longer than the longest wait: the wall clock may
+    /// have been set back since.
+    #[must_use]
+    pub fn remaining(&self, until: Option<Timestamp>, now: Timestamp) -> Duration {
+        until.map_or(Duration::ZERO, |until| until.since(now)).min(self.cap)
+    }
 }
+
+/// Where no worker can be started, a file waits as long as after this many failures.
+const NO_WORKER: u32 = 2;
 
 /// Attempts of one file that counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -101,6 +111,11 @@ pub fn dispose(error: JobError, tally: Tally, policy: &RetryPolicy, jitter: u64)
         RetryReason::DiskFull => {
             return (Disposition::Retry { reason, counted: false, delay: Duration::ZERO, message }, tally);
         }
+        // Nor does it ask for more than a look again soon, as the machine is short of something.
+        RetryReason::NoWorker => {
+            let delay = policy.delay(NO_WORKER, jitter);
+            return (Disposition::Retry { reason, counted: false, delay, message }, tally);
+        }
         RetryReason::Crash => 1,
         RetryReason::Io | RetryReason::OutOfMemory => 0,
     };
@@ -145,12 +160,14 @@ mod tests {
     }
 
     #[test]
-    fn a_full_disk_never_costs_an_attempt() {
+    fn what_the_machine_lacks_never_costs_an_attempt() {
         let policy = RetryPolicy::default();
         let last = Tally { attempts: 4, crashes: 2 };
-        let (disposition, tally) = dispose(retry(RetryReason::DiskFull), last, &policy, 0);
-        assert!(matches!(disposition, Disposition::Retry { counted: false, .. }));
-        assert_eq!(tally, last);
+        for (reason, wait) in [(RetryReason::DiskFull, 0), (RetryReason::NoWorker, 3)] {
+            let (disposition, tally) = dispose(retry(reason), last, &policy, 0);
+            let Disposition::Retry { counted: false, delay, .. } = disposition else { panic!("{disposition:?}") };
+            assert_eq!((tally, delay.as_secs()), (last, wait), "a pipeline waits for room, a file for a worker");
+        }
     }
 
     #[test]
@@ -168,6 +185,17 @@ mod tests {
         let policy = RetryPolicy::default();
         let seconds: Vec<_> = (1..7).map(|n| policy.delay(n, 0).as_secs()).collect();
         assert_eq!(seconds, [1, 3, 9, 27, 60, 60]);
+    }
+
+    #[test]
+    fn a_wait_from_before_the_clock_was_set_back_is_no_longer_than_the_longest() {
+        let policy = RetryPolicy::default();
+        let now = Timestamp(1_795_168_800_000_000_000);
+        let later = |seconds| Some(now.plus(Duration::from_secs(seconds)));
+        assert_eq!(policy.remaining(later(27), now), Duration::from_secs(27));
+        assert_eq!(policy.remaining(later(30 * 24 * 3_600), now), policy.cap);
+        assert_eq!(policy.remaining(Some(Timestamp(0)), now), Duration::ZERO);
+        assert_eq!(policy.remaining(None, now), Duration::ZERO);
     }
 
     proptest! {

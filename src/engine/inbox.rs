@@ -274,7 +274,7 @@ impl Inbox {
     ) {
         let Some(candidate) = self.candidates.get_mut(name) else { return };
         let known = candidate.settle.map(|settle| settle.stamp());
-        if candidate.phase == Phase::Kept && known == Some(stamp) {
+        if candidate.phase == Phase::Kept && known.is_some_and(|known| stamp.is_unchanged_since(known)) {
             candidate.hinted = false;
             return;
         }

@@ -129,7 +129,7 @@ fn later(words: &'static str) -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, AGAIN, words).into_response()
 }
 
-/// The configuration in force, every default filled in. It holds no secret: those stand in files it names.
+/// The configuration in force, the defaults filled in. It holds no secret: those stand in files it names.
 pub(super) async fn config(State(app): State<App>) -> Response {
     ([(header::CONTENT_TYPE, "application/toml; charset=utf-8")], app.view.config()).into_response()
 }

@@ -112,6 +112,8 @@ closed_set! {
         Changed = "changed",
         /// The code running the job panicked or died.
         Crash = "crash",
+        /// No worker could be started, for want of processes, files or memory: waits, and costs no attempt.
+        NoWorker = "no_worker",
     }
 }
 
@@ -156,7 +158,7 @@ closed_set! {
         OutOfMemory = "out_of_memory",
         /// Somebody killed it (any other signal).
         Killed = "killed",
-        /// It said nothing for `limits.stall_timeout`, and was killed.
+        /// It said nothing for `limits.stall_timeout`, or had one file for `limits.job_timeout`, and was killed.
         Hang = "hang",
         /// It left, could not be started, or could not be understood.
         Exit = "exit",

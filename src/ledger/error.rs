@@ -38,6 +38,17 @@ pub enum LedgerError {
         /// What is wrong with it.
         detail: String,
     },
+    /// There is a ledger, and nobody could look into it.
+    #[error(
+        "the ledger {} cannot be opened: {detail}; check its owner, its permissions, and how many files may be open",
+        .path.display()
+    )]
+    NotOpened {
+        /// The database.
+        path: PathBuf,
+        /// What `SQLite` said.
+        detail: String,
+    },
     /// A newer version wrote it.
     #[error(
         "the ledger {} was written by a newer forebay (version {found}, this one knows {known}): run that one",

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags, ffi};
+use rusqlite::{Connection, ErrorCode, OpenFlags, ffi};
 
 use super::rebuild::REBUILT;
 use super::soundness::{PATIENCE, Soundness};
@@ -142,6 +142,10 @@ fn version(connection: &Connection, path: &Path) -> Result<i64, LedgerError> {
 }
 
 fn unreadable(path: &Path, err: &rusqlite::Error) -> LedgerError {
+    // Nothing was read yet, so nothing is known to be wrong with it.
+    if err.sqlite_error_code() == Some(ErrorCode::CannotOpen) {
+        return LedgerError::NotOpened { path: path.to_owned(), detail: err.to_string() };
+    }
     LedgerError::Unreadable { path: path.to_owned(), detail: err.to_string() }
 }
 

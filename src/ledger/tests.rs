@@ -53,7 +53,7 @@ fn staged(blake3: &str) -> StagedFacts<'_> {
 fn succeed(ledger: &Ledger, id: &FileId, blake3: &str) -> FileRow {
     assert_eq!(ledger.stage(id, &staged(blake3)).unwrap(), Reservation::Ours);
     ledger.published(id).unwrap();
-    ledger.done(id, Some(Path::new("/archive/x")), "archived").unwrap()
+    ledger.done(id, Some(Path::new("/archive/x")), false, "archived").unwrap()
 }
 
 fn refuse(ledger: &Ledger, id: &FileId) -> FileRow {
@@ -67,7 +67,7 @@ fn refuse(ledger: &Ledger, id: &FileId) -> FileRow {
         ended_by: None,
     };
     ledger.decide_quarantine(id, FileState::Claimed, &decision).unwrap();
-    ledger.done(id, decision.resting, "there").unwrap()
+    ledger.done(id, decision.resting, false, "there").unwrap()
 }
 
 #[test]

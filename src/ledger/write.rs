@@ -267,8 +267,8 @@ impl Ledger {
         })
     }
 
-    /// Takes STAGED back: its outputs are lost or damaged and nothing is published. The file will be processed again, and
-    /// that attempt counts.
+    /// Takes STAGED back: its outputs are lost or damaged and nothing is published. The file will be processed again; whoever
+    /// asked for this step tells the end of the attempt ([`Self::give_up`]).
     pub fn unstage(&self, id: &FileId, why: &str) -> Result<FileRow, LedgerError> {
         self.write("stage", |tx| {
             turn(
@@ -277,7 +277,7 @@ impl Ledger {
                 FileState::Staged,
                 "UPDATE files SET state = 'claimed', outcome = NULL, blake3 = NULL, manifest_hash = NULL,
                                   final_dir = NULL, disposal = NULL, resting = NULL, last_error = ?2,
-                                  attempts = attempts + 1, rows_read = NULL, rows_written = NULL, rows_rejected = NULL, rows_dropped = NULL
+                                  rows_read = NULL, rows_written = NULL, rows_rejected = NULL, rows_dropped = NULL
                  WHERE id = ?1 AND state = 'staged'",
                 params![id.as_str(), why],
             )?;
@@ -370,17 +370,23 @@ impl Ledger {
         })
     }
 
-    /// Writes down that everything is where it belongs. `resting` is where the original really is, if anywhere of ours.
-    pub fn done(&self, id: &FileId, resting: Option<&Path>, told: &str) -> Result<FileRow, LedgerError> {
+    /// Writes down that everything is where it belongs. `resting` is where the original really is, if anywhere of ours;
+    /// `in_inbox`, whether one that was taken in place lies there still. One that does not is a new arrival should it come back.
+    pub fn done(
+        &self,
+        id: &FileId,
+        resting: Option<&Path>,
+        in_inbox: bool,
+        told: &str,
+    ) -> Result<FileRow, LedgerError> {
         self.write("finish", |tx| {
             let now = self.clock.now();
             tx.prepare_cached(
-                // What was moved away is in its inbox no longer: should it come back, it is a new arrival.
                 "UPDATE files SET state = 'done', finished_at = ?2, resting = ?3, next_attempt_at = NULL,
-                                  in_place = CASE WHEN ?3 IS NULL THEN in_place ELSE 0 END
+                                  in_place = in_place AND ?4
                  WHERE id = ?1 AND state IN ('published', 'archiving', 'quarantining')",
             )?
-            .execute(params![id.as_str(), now.0, resting.map(bytes_of)])?;
+            .execute(params![id.as_str(), now.0, resting.map(bytes_of), in_inbox])?;
             tell(tx, id, now, "done", told)?;
             wanted(tx, id)
         })

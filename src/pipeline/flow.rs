@@ -77,7 +77,7 @@ pub fn run(
     take: &mut dyn FnMut(Batches<'_>) -> Result<(), JobError>,
 ) -> Result<Totals, JobError> {
     progress(Progress::Stage(Stage::Load));
-    let input = meter.time(Stage::Load, || load::open(job, pipeline.csv.encoding))?;
+    let input = meter.time(Stage::Load, || load::open(job, pipeline.csv.encoding, pipeline.inflate))?;
     let tracker = input.tracker.clone();
     let ended = read(pipeline, job, stop, meter, progress, take, input);
     if matches!(ended, Err(JobError::Quarantine { .. })) {

@@ -5,19 +5,17 @@ pub mod decode;
 use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use encoding_rs::{Encoding, UTF_8};
 
+use crate::config::Inflate;
 use crate::csv::block::BlockError;
 use crate::job::{InputFacts, Job, JobError, QuarantineReason, RetryReason};
 use crate::storage::{Opened, entry_of, open_at};
 
-/// Text may be this many times as large as the compressed input, once it is larger than [`BOMB_GRACE`].
-pub const BOMB_RATIO: u64 = 250;
-
-/// Text up to this many bytes is never called a bomb.
-pub const BOMB_GRACE: u64 = 256 << 20;
+/// The ratio of text up to this many bytes is never held against it: repetitive text packs well.
+pub const GRACE: u64 = 256 << 20;
 
 /// An open input.
 pub struct Input {
@@ -45,11 +43,12 @@ struct Seen {
     bytes: AtomicU64,
     hasher: Mutex<blake3::Hasher>,
     failed: AtomicBool,
-    bomb: AtomicBool,
+    /// Which limit was passed.
+    bomb: OnceLock<String>,
 }
 
 /// Opens the input of `job`, which must still be the file that was claimed.
-pub fn open(job: &Job, encoding: &'static Encoding) -> Result<Input, JobError> {
+pub fn open(job: &Job, encoding: &'static Encoding, limits: Inflate) -> Result<Input, JobError> {
     let file = Arc::new(open_claimed(job)?);
     let seen = Arc::new(Seen::default());
     let raw = Hashing { file: Arc::clone(&file), seen: Arc::clone(&seen) };
@@ -61,7 +60,7 @@ pub fn open(job: &Job, encoding: &'static Encoding) -> Result<Input, JobError> {
         _ => "none",
     };
     let fail = |error: io::Error| read_failed(&error, &seen, compression, job);
-    let inflated = inflate(raw, compression, &seen).map_err(fail)?;
+    let inflated = inflate(raw, compression, limits, &seen).map_err(fail)?;
     let (mut inflated, start) = peek(inflated, 3).map_err(fail)?;
     if start.is_empty() {
         let tracker = Tracker { file, seen, encoding: encoding.name(), compression };
@@ -159,9 +158,10 @@ fn read_failed(error: &io::Error, seen: &Seen, compression: &str, job: &Job) -> 
     if seen.failed.load(Ordering::Relaxed) {
         return JobError::Retry { reason: RetryReason::Io, message: format!("cannot read {}: {error}", job.name) };
     }
-    if seen.bomb.load(Ordering::Relaxed) {
-        let message = format!("the {compression} data inflates to more than {BOMB_RATIO} times its size");
-        return JobError::refuse(QuarantineReason::DecompressionBomb, message, "if it is sound, drop it uncompressed");
+    if let Some(passed) = seen.bomb.get() {
+        let message = format!("the {compression} data inflates to more than {passed}");
+        let hint = "if it is sound, raise the limit the message names, or drop the file uncompressed";
+        return JobError::refuse(QuarantineReason::DecompressionBomb, message, hint);
     }
     if error.kind() == io::ErrorKind::OutOfMemory {
         return JobError::Retry { reason: RetryReason::OutOfMemory, message: error.to_string() };
@@ -172,10 +172,15 @@ fn read_failed(error: &io::Error, seen: &Seen, compression: &str, job: &Job) -> 
     JobError::refuse(QuarantineReason::BadCompression, message, "ask the sender for the file again")
 }
 
-fn inflate(raw: impl Read + Send + 'static, compression: &str, seen: &Arc<Seen>) -> io::Result<Box<dyn Read + Send>> {
+fn inflate(
+    raw: impl Read + Send + 'static,
+    compression: &str,
+    limits: Inflate,
+    seen: &Arc<Seen>,
+) -> io::Result<Box<dyn Read + Send>> {
     const BUFFER: usize = 128 << 10;
     const WINDOW_LOG_MAX: u32 = 27;
-    let guard = |inner: Box<dyn Read + Send>| Guard { inner, seen: Arc::clone(seen), produced: 0 };
+    let guard = |inner: Box<dyn Read + Send>| Guard { inner, limits, seen: Arc::clone(seen), produced: 0 };
     Ok(match compression {
         "gzip" => {
             let inner = flate2::bufread::MultiGzDecoder::new(BufReader::with_capacity(BUFFER, raw));
@@ -220,17 +225,30 @@ impl Read for Hashing {
 /// Stops a stream that inflates beyond reason.
 struct Guard {
     inner: Box<dyn Read + Send>,
+    limits: Inflate,
     seen: Arc<Seen>,
     produced: u64,
+}
+
+impl Guard {
+    /// Returns which limit is passed, with its key.
+    fn passed(&self) -> Option<String> {
+        let Inflate { max_bytes, max_ratio } = self.limits;
+        let by_ratio = self.seen.bytes.load(Ordering::Relaxed).saturating_mul(max_ratio).max(GRACE);
+        if self.produced > max_bytes {
+            return Some(format!("{max_bytes} bytes (max_decompressed_bytes)"));
+        }
+        (self.produced > by_ratio).then(|| format!("{max_ratio} times its size (max_decompression_ratio)"))
+    }
 }
 
 impl Read for Guard {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.inner.read(buffer)?;
         self.produced += read as u64;
-        let allowed = self.seen.bytes.load(Ordering::Relaxed).saturating_mul(BOMB_RATIO).max(BOMB_GRACE);
-        if self.produced > allowed {
-            self.seen.bomb.store(true, Ordering::Relaxed);
+        if let Some(passed) = self.passed() {
+            // Only the first to pass it tells.
+            drop(self.seen.bomb.set(passed));
             return Err(io::Error::other("decompression limit"));
         }
         Ok(read)

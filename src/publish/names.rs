@@ -32,6 +32,11 @@ pub(super) fn staging_root(output: &Path) -> PathBuf {
     work(output).join("staging")
 }
 
+/// Returns the folder of an output in which one-shot runs stage: beside the daemon's, which the daemon sweeps at its start.
+pub(super) fn once_root(output: &Path) -> PathBuf {
+    work(output).join("once")
+}
+
 /// Returns the staging directory of one attempt. The number goes up with every attempt, so no name is used twice.
 pub(super) fn staging(output: &Path, id: &FileId, attempt: u32) -> PathBuf {
     staging_root(output).join(format!("{id}-{attempt}"))
@@ -86,8 +91,12 @@ pub(super) fn after_archiving(pipeline: &Pipeline, row: &FileRow) -> (Disposal, 
     if row.in_place {
         return (Disposal::Keep, None);
     }
-    let day = pipeline.archive.join(utc_day(row.arrived_at));
-    (Disposal::Move, Some(day.join(kept_name(&row.id, &row.name))))
+    (Disposal::Move, Some(archived(pipeline, row)))
+}
+
+/// Returns where an archived original goes.
+pub(super) fn archived(pipeline: &Pipeline, row: &FileRow) -> PathBuf {
+    pipeline.archive.join(utc_day(row.arrived_at)).join(kept_name(&row.id, &row.name))
 }
 
 /// Returns where a refused original goes.

@@ -1,8 +1,9 @@
 //! Publishing without a ledger, for `forebay once`: same layout, same manifest, same syncs; the input stays where it is.
 
 use std::ffi::OsStr;
+use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{Manifest, PublishError, gate, names, trace_id};
 use crate::clock::Clock;
@@ -11,12 +12,18 @@ use crate::job::{Job, JobReport, display_name};
 use crate::ledger::IdSource;
 use crate::storage::{Opened, Operation, Storage, StorageError, open_regular};
 
+mod shared;
+
+pub(super) use shared::sweep_abandoned;
+
 /// Makes jobs of given files and publishes their outputs below one root.
 pub struct Plain {
     storage: Arc<dyn Storage>,
     clock: Arc<dyn Clock>,
     ids: IdSource,
     root: PathBuf,
+    /// Held as long as something of ours may be staged.
+    working: Mutex<Option<File>>,
 }
 
 impl Plain {
@@ -24,7 +31,7 @@ impl Plain {
     /// with `--out DIR` it is `DIR/<pipeline>`.
     #[must_use]
     pub fn new(storage: Arc<dyn Storage>, clock: Arc<dyn Clock>, root: PathBuf) -> Self {
-        Self { storage, clock, ids: IdSource::after(None), root }
+        Self { storage, clock, ids: IdSource::after(None), root, working: Mutex::default() }
     }
 
     /// Returns a job for one file, with an empty staging directory. Its arrival is now.
@@ -47,8 +54,7 @@ impl Plain {
         };
         let now = self.clock.now();
         let id = self.ids.next(now);
-        // Beside the daemon's staging folder, not in it: the daemon sweeps that one at its start.
-        let root = self.root.join(".forebay").join("once");
+        let root = names::once_root(&self.root);
         let staging = root.join(format!("{id}-1"));
         self.make_staging(&root, &staging)?;
         Ok(Job {
@@ -68,9 +74,16 @@ impl Plain {
     fn make_staging(&self, root: &Path, staging: &Path) -> Result<(), PublishError> {
         for _ in 0..3 {
             self.storage.make_dirs(root)?;
+            let Some(working) = shared::join(&*self.storage, root)? else { continue };
             match self.storage.make_scratch_dir(staging) {
-                Err(err) if err.is_missing() => {}
-                made => return Ok(made?),
+                Err(err) if err.is_missing() => continue,
+                Err(err) if !err.is_taken() => return Err(err.into()),
+                _ => {}
+            }
+            // What is held must be what others look at.
+            if shared::is(&working, &*self.storage, root)? {
+                *self.working.lock().unwrap_or_else(PoisonError::into_inner) = Some(working);
+                return Ok(());
             }
         }
         Ok(self.storage.make_dirs(staging)?)

@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::steps::Driven;
-use super::{Finished, PublishError, Publisher, names};
+use super::{Finished, PublishError, Publisher, names, plain, release};
 use crate::admit::{Arrival, claimed_root, same_file};
 use crate::config::Pipeline;
-use crate::job::{FileId, FileStamp, split_kept_name};
-use crate::ledger::{FileRow, FileState};
+use crate::job::{FileId, FileStamp, RetryReason, split_kept_name};
+use crate::ledger::{AttemptEnd, FileRow, FileState};
 use crate::storage::EntryKind;
 
 /// Something recovery did or found.
@@ -61,6 +61,7 @@ impl Publisher {
         self.resume(pipelines, &mut told)?;
         for pipeline in pipelines {
             self.sweep_staging(pipeline)?;
+            plain::sweep_abandoned(&*self.storage, &pipeline.output)?;
             self.sweep_retired(pipeline)?;
             self.sweep_claimed(pipeline, &mut told)?;
         }
@@ -99,6 +100,7 @@ impl Publisher {
                 None => true,
             };
             if gone {
+                self.tidy_after(pipeline, &row)?;
                 self.ledger.left_quarantine(&row.id, "the original is no longer in quarantine")?;
             } else {
                 there += 1;
@@ -108,6 +110,16 @@ impl Publisher {
             self.forget_given_up(pipeline)?;
         }
         Ok(there)
+    }
+
+    /// Finishes letting a file out of quarantine, if whoever did that did not live to do it. Of one that was taken away nobody
+    /// knows whether what lies beside it is still wanted.
+    fn tidy_after(&self, pipeline: &Pipeline, row: &FileRow) -> Result<(), PublishError> {
+        let Some(original) = row.resting.as_deref() else { return Ok(()) };
+        if release::is_let_out(&*self.storage, pipeline, row, &|name| self.ledger.find(name))? {
+            release::remove_beside(&*self.storage, original)?;
+        }
+        Ok(())
     }
 
     /// Syncs the shared folders: what a process made and did not live to sync is seen, but may not survive a power cut.
@@ -138,9 +150,18 @@ impl Publisher {
             | FileState::Quarantining
             | FileState::Done => match self.finish(pipeline, row)? {
                 Driven::Finished(finished) => Ok(Recovered::Finished(finished)),
-                Driven::Again(row) => self.recover_claimed(pipeline, *row),
+                Driven::Again(row) => self.recover_claimed(pipeline, self.staging_lost(&row)?),
             },
         }
+    }
+
+    /// Counts the attempt whose outputs are lost.
+    fn staging_lost(&self, row: &FileRow) -> Result<FileRow, PublishError> {
+        let message = row.last_error.clone().unwrap_or_default();
+        let reason = Some(RetryReason::Io);
+        Ok(self
+            .ledger
+            .give_up(&row.id, &AttemptEnd { reason, message: &message, counted: true, next_attempt_at: None })?)
     }
 
     /// A claimed file is in the work folder, or still (or again) in the inbox, or gone.

@@ -77,6 +77,34 @@ fn readers_never_see_both_results() {
 }
 
 #[test]
+fn readers_see_a_result_while_a_replay_waits_for_the_disk() {
+    for fault in [Fault::Error(Errno::NOSPC), Fault::ErrorAfter(Errno::IO)] {
+        for at in 1.. {
+            let (rig, _) = published(OnSuccess::Archive);
+            rig.replay("x.csv");
+            let arrival = {
+                let publisher = rig.open_disk();
+                let found = rig.found("x.csv".as_ref()).unwrap();
+                let Claim::Claimed(arrival) = publisher.claim(&rig.pipeline, &found).unwrap() else {
+                    panic!("not claimed")
+                };
+                arrival
+            };
+            let storage = Arc::new(FailAt::new(at, fault));
+            let publisher = rig.open(Arc::<FailAt>::clone(&storage));
+            let ended = rig.attempt(&publisher, &arrival);
+            assert_eq!(rig.seen().len(), 1, "{fault:?} at step {at}: {ended:?}");
+            while rig.attempt(&publisher, &arrival).is_err() {}
+            rig.verdict(GOOD, Outcome::Succeeded, &publisher).unwrap();
+            if !storage.struck() {
+                assert!(at > 10, "only {at} steps were struck");
+                break;
+            }
+        }
+    }
+}
+
+#[test]
 fn a_verb_that_dies_at_any_step_is_said_again() {
     let mut steps = 0;
     for fault in [Fault::DieBefore, Fault::DieAfter, Fault::Error(Errno::IO)] {

@@ -1,7 +1,7 @@
 //! The steps after a decision, from wherever the ledger says a file is to its end. The same code serves the first time and
 //! every restart: each step looks whether it is done, does it if not, and syncs either way before the ledger says so.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{Finished, PublishError, Publisher, REJECTS, REJECTS_SUFFIX, gate, names};
 use crate::admit::same_file;
@@ -27,7 +27,31 @@ pub(super) enum Trust {
     Verify,
 }
 
-/// Where the original of a file is.
+/// Where the original of a file has come to rest.
+pub(super) struct Rest {
+    /// In a folder of ours.
+    at: Option<PathBuf>,
+    /// In the inbox it was taken from in place.
+    in_inbox: bool,
+    /// For a person.
+    told: String,
+}
+
+impl Rest {
+    fn at(target: &Path) -> Self {
+        Self { at: Some(target.to_owned()), in_inbox: false, told: format!("the original is {}", target.display()) }
+    }
+
+    fn in_inbox(told: impl Into<String>) -> Self {
+        Self { at: None, in_inbox: true, told: told.into() }
+    }
+
+    fn nowhere(told: impl Into<String>) -> Self {
+        Self { at: None, in_inbox: false, told: told.into() }
+    }
+}
+
+/// What became of an original that was to be moved.
 enum Moved {
     /// Where it was to go.
     There,
@@ -71,21 +95,36 @@ impl Publisher {
             self.storage.remove_tree(&names::staging(&pipeline.output, &row.id, row.starts))?;
         }
         self.forget_replaced(pipeline, row)?;
-        let (resting, told) = match row.disposal.unwrap_or(Disposal::Keep) {
-            Disposal::Keep => (None, "the original stays in the inbox".to_owned()),
-            Disposal::Delete => {
-                self.storage.remove_file(&row.input_path)?;
-                (None, "the original is deleted".to_owned())
-            }
+        let rest = match row.disposal.unwrap_or(Disposal::Keep) {
+            Disposal::Keep => Rest::in_inbox("the original stays in the inbox"),
+            Disposal::Delete => self.delete(pipeline, row)?,
             Disposal::Move => self.move_away(row)?,
         };
-        Ok(self.ledger.done(&row.id, resting, &told)?)
+        self.done(row, &rest)
+    }
+
+    fn done(&self, row: &FileRow, rest: &Rest) -> Result<FileRow, PublishError> {
+        Ok(self.ledger.done(&row.id, rest.at.as_deref(), rest.in_inbox, &rest.told)?)
+    }
+
+    /// Deletes an original if it is what was read. To one that is not somebody has written since, through a handle he had all
+    /// the time: it goes to the archive.
+    fn delete(&self, pipeline: &Pipeline, row: &FileRow) -> Result<Rest, PublishError> {
+        let archived = names::archived(pipeline, row);
+        match self.storage.stat(&row.input_path)? {
+            Some(entry) if entry.stamp.is_unchanged_since(row.stamp) => {
+                self.storage.remove_file(&row.input_path)?;
+            }
+            None if self.storage.stat(&archived)?.is_none() => {}
+            _ => return self.lay_to_rest(row, &archived),
+        }
+        Ok(Rest::nowhere("the original is deleted"))
     }
 
     /// The refused original goes to quarantine, with its rejects and an explanation; then DONE.
     fn lay_in_quarantine(&self, pipeline: &Pipeline, row: &FileRow) -> Result<FileRow, PublishError> {
         let staging = names::staging(&pipeline.output, &row.id, row.starts);
-        let (mut resting, mut told) = (None, row.message.clone());
+        let mut rest = Rest::nowhere(row.message.as_str());
         if let Some(target) = row.resting.as_deref() {
             if let Some(folder) = target.parent() {
                 self.storage.make_dirs(folder)?;
@@ -94,10 +133,10 @@ impl Publisher {
             // The explanation first: nobody shall find a file there without one.
             let explanation = row.explanation.as_deref().unwrap_or_default();
             self.storage.write_file(&names::beside(target, super::ERROR_SUFFIX), explanation.as_bytes())?;
-            (resting, told) = self.move_away(row)?;
+            rest = self.move_away(row)?;
         }
         self.storage.remove_tree(&staging)?;
-        Ok(self.ledger.done(&row.id, resting, &told)?)
+        self.done(row, &rest)
     }
 
     /// Syncs the rejected rows of a file that is about to be refused: once that is decided, nobody makes them again.
@@ -125,22 +164,38 @@ impl Publisher {
         }
     }
 
-    /// Moves an original to its resting place if it is not there yet. Returns where it rests, and what to tell.
-    pub(super) fn move_away<'a>(&self, row: &'a FileRow) -> Result<(Option<&'a Path>, String), PublishError> {
-        let Some(target) = row.resting.as_deref() else {
-            return Ok((None, "it has no resting place".to_owned()));
-        };
+    /// Moves an original to its resting place if it is not there yet. Returns where it rests.
+    pub(super) fn move_away(&self, row: &FileRow) -> Result<Rest, PublishError> {
+        match row.resting.as_deref() {
+            Some(target) => self.lay_to_rest(row, target),
+            None => Ok(Rest::nowhere("it has no resting place")),
+        }
+    }
+
+    fn lay_to_rest(&self, row: &FileRow, target: &Path) -> Result<Rest, PublishError> {
         Ok(match self.move_original(row, target)? {
-            Moved::There => (Some(target), format!("the original is {}", target.display())),
-            Moved::Gone => (None, "the original is gone from the work folder: somebody took it away".to_owned()),
-            Moved::Stays(why) => (None, format!("the original stays in the inbox: {why}")),
+            Moved::There => {
+                let mut rest = Rest::at(target);
+                let there = self.storage.stat(target)?;
+                if there.is_some_and(|there| !there.stamp.is_unchanged_since(row.stamp)) {
+                    let (pipeline, file_id, name) = (row.pipeline.as_str(), row.id.as_str(), row.display_name());
+                    tracing::warn!(pipeline, file_id, name, "the original was written to after it was read");
+                    rest.told.push_str(
+                        "; it was written to after it was read, by somebody who had it open: what came \
+                                        then was not processed",
+                    );
+                }
+                rest
+            }
+            Moved::Gone => Rest::nowhere("the original is gone from the work folder: somebody took it away"),
+            Moved::Stays(why) => Rest::in_inbox(format!("the original stays in the inbox: {why}")),
         })
     }
 
     fn move_original(&self, row: &FileRow, target: &Path) -> Result<Moved, PublishError> {
         let there = self.storage.stat(target)?;
         let here = self.storage.stat(&row.input_path)?;
-        if row.in_place && here.is_some_and(|here| here.stamp != row.stamp) {
+        if row.in_place && here.is_some_and(|here| !here.stamp.is_unchanged_since(row.stamp)) {
             return Ok(if there.is_some() { Moved::There } else { Moved::Stays("another file has its name now") });
         }
         match (here, there) {

@@ -391,6 +391,7 @@ pub(crate) fn files_below(root: &Path) -> Vec<PathBuf> {
 
 pub(crate) fn pipeline(base: &Path, on_success: OnSuccess) -> Pipeline {
     Pipeline {
+        inflate: crate::config::Inflate::default(),
         name: "trips".to_owned(),
         input: base.join("in/trips"),
         output: base.join("out/trips"),

@@ -2,8 +2,10 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
+use std::io::Write as _;
 use std::path::Path;
 use std::sync::Barrier;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::io::Errno;
 
@@ -13,7 +15,7 @@ use crate::clock::SystemClock;
 use crate::config::OnSuccess;
 use crate::ledger::Filter;
 use crate::storage::Disk;
-use crate::storage::failing::{FailAt, Fault};
+use crate::storage::failing::{FailAt, Fault, until_death};
 
 mod checked;
 mod once;

@@ -68,14 +68,26 @@ impl Publisher {
         if let Some(day) = target.parent() {
             self.storage.make_dirs(day)?;
         }
-        if let Err(lost) = self.retire_replaced(pipeline, row)? {
-            return self.conflict(pipeline, row, &lost.message, &lost.advice);
+        match self.retire_replaced(pipeline, row) {
+            Ok(Ok(())) => {}
+            Ok(Err(lost)) => return self.conflict(pipeline, row, &lost.message, &lost.advice),
+            Err(err) => return Err(self.show_again(pipeline, row, target, err)),
         }
         match self.storage.rename_noreplace(&staging, target) {
             Ok(()) => Ok(self.ledger.published(&row.id)?),
             Err(err) if err.is_taken() => self.already_there(pipeline, row, target, output),
-            Err(err) => Err(err.into()),
+            Err(err) => Err(self.show_again(pipeline, row, target, err.into())),
         }
+    }
+
+    /// Puts a result back that a replay was about to replace: it may be long until the new one can appear. Returns why.
+    fn show_again(&self, pipeline: &Pipeline, row: &FileRow, target: &Path, why: PublishError) -> PublishError {
+        // Only where readers surely see nothing instead: a rename may have happened and answered with an error. What fails here
+        // is what failed before, and the next try begins with it.
+        if matches!(self.storage.stat(target), Ok(None)) {
+            drop(self.restore_replaced(pipeline, row));
+        }
+        why
     }
 
     /// The final name exists: either we made it and did not live to say so, or it is not ours.

@@ -6,8 +6,8 @@
 use std::ffi::OsString;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock};
 
 use rustix::io::Errno;
 
@@ -39,6 +39,7 @@ pub(crate) struct FailAt {
     fault: Fault,
     done: AtomicU64,
     seen: OnceLock<Seen>,
+    blind: Mutex<Option<&'static str>>,
 }
 
 /// Told of every state-changing operation before it happens: its name, and the path it leads to.
@@ -53,7 +54,7 @@ impl std::fmt::Debug for FailAt {
 impl FailAt {
     /// Returns a disk that fails at operation `at`, counted from 1.
     pub(crate) fn new(at: u64, fault: Fault) -> Self {
-        Self { disk: Disk::new(), at, fault, done: AtomicU64::new(0), seen: OnceLock::new() }
+        Self { disk: Disk::new(), at, fault, done: AtomicU64::new(0), seen: OnceLock::new(), blind: Mutex::new(None) }
     }
 
     /// Returns a disk that does not fail.
@@ -64,6 +65,11 @@ impl FailAt {
     /// Tells `seen` of every operation from now on.
     pub(crate) fn tell(&self, seen: Seen) {
         drop(self.seen.set(seen));
+    }
+
+    /// Answers the next look at a path with `part` in it with an error.
+    pub(crate) fn fail_a_look_at(&self, part: &'static str) {
+        *self.blind.lock().unwrap() = Some(part);
     }
 
     /// Returns whether the fault has struck.
@@ -131,6 +137,9 @@ impl Storage for FailAt {
         self.change("remove_tree", dir, || self.disk.remove_tree(dir))
     }
     fn stat(&self, path: &Path) -> Result<Option<Entry>, StorageError> {
+        if self.blind.lock().unwrap().take_if(|part| path.to_string_lossy().contains(*part)).is_some() {
+            return Err(StorageError::new(Operation::Stat, path, Errno::IO));
+        }
         self.disk.stat(path)
     }
     fn list(&self, dir: &Path) -> Result<Vec<OsString>, StorageError> {

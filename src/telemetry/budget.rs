@@ -23,6 +23,8 @@ pub struct Cost {
     pub per_pipeline: usize,
     /// For each rule of each pipeline.
     pub per_rule: usize,
+    /// For each worker.
+    pub per_worker: usize,
 }
 
 impl AddAssign for Cost {
@@ -30,11 +32,9 @@ impl AddAssign for Cost {
         self.fixed += other.fixed;
         self.per_pipeline += other.per_pipeline;
         self.per_rule += other.per_rule;
+        self.per_worker += other.per_worker;
     }
 }
-
-/// Workers there are by default at most; `limits.workers` may ask for more.
-const WORKERS: usize = 8;
 
 impl Cost {
     /// Returns what one metric of the daemon costs at most, whatever happens.
@@ -47,7 +47,7 @@ impl Cost {
             Kind::Histogram(ladder) => ladder.bounds().len() + 4,
         };
         let mut sets = 1;
-        let (mut pipeline, mut rule) = (false, false);
+        let (mut pipeline, mut rule, mut worker) = (false, false, false);
         for label in metric.labels {
             match label.values {
                 Values::Pipeline => pipeline = true,
@@ -56,15 +56,22 @@ impl Cost {
                 // The words of the label before it are counted with their own.
                 Values::PerWord(words) => sets = words.iter().map(|(_, own)| own.len()).sum(),
                 Values::Build => {}
-                Values::Worker => sets *= WORKERS,
+                Values::Worker => worker = true,
             }
         }
         let series = lines * sets;
-        match (pipeline, rule) {
-            (_, true) => Self { per_rule: series, ..Self::default() },
-            (true, false) => Self { per_pipeline: series, ..Self::default() },
-            (false, false) => Self { fixed: series, ..Self::default() },
+        match (pipeline, rule, worker) {
+            (_, true, _) => Self { per_rule: series, ..Self::default() },
+            (true, false, _) => Self { per_pipeline: series, ..Self::default() },
+            (false, false, true) => Self { per_worker: series, ..Self::default() },
+            (false, false, false) => Self { fixed: series, ..Self::default() },
         }
+    }
+
+    /// Returns what so many pipelines with so many rules in all, and so many workers, cost.
+    #[must_use]
+    pub const fn of_all(&self, pipelines: usize, rules: usize, workers: usize) -> usize {
+        self.fixed + self.per_pipeline * pipelines + self.per_rule * rules + self.per_worker * workers
     }
 
     /// Returns what the daemon costs in all.
@@ -87,17 +94,18 @@ pub fn markdown() -> String {
     let mut text = String::from(
         "# Series budget\n\nSeries that Prometheus stores at most, from the catalogue of this version. No name of a file, \
          path, id or text is a label, so no number of files changes them.\n\n\
-         | metric | fixed | per pipeline | per rule |\n|---|--:|--:|--:|\n",
+         | metric | fixed | per pipeline | per rule | per worker |\n|---|--:|--:|--:|--:|\n",
     );
     let mut row = |name: &str, cost: Cost| {
-        let written = writeln!(text, "| {name} | {} | {} | {} |", cost.fixed, cost.per_pipeline, cost.per_rule);
+        let Cost { fixed, per_pipeline, per_rule, per_worker } = cost;
+        let written = writeln!(text, "| {name} | {fixed} | {per_pipeline} | {per_rule} | {per_worker} |");
         debug_assert!(written.is_ok(), "writing to a string cannot fail");
     };
     for metric in metrics() {
         row(&format!("`{}`", metric.name), Cost::of(metric));
     }
     row("**in all**", Cost::total());
-    row("**budget**", Cost { fixed: FIXED, per_pipeline: PER_PIPELINE, per_rule: Cost::total().per_rule });
+    row("**budget**", Cost { fixed: FIXED, per_pipeline: PER_PIPELINE, ..Cost::total() });
     text
 }
 
@@ -108,7 +116,21 @@ mod tests {
     #[test]
     fn the_catalogue_keeps_its_budget() {
         let total = Cost::total();
-        assert!(total.per_pipeline <= PER_PIPELINE && total.fixed <= FIXED && total.per_rule <= 2, "{total:?}");
+        assert!(total.per_pipeline <= PER_PIPELINE && total.fixed <= FIXED, "{total:?}");
+        assert!(total.per_rule <= 2 && total.per_worker <= 1, "{total:?}");
+    }
+
+    #[test]
+    fn the_operator_is_told_what_it_costs() {
+        let Cost { fixed, per_pipeline, per_rule, per_worker } = Cost::total();
+        let told = format!(
+            "{fixed} series, and {per_pipeline} for each pipeline, {per_rule} for each rule and {per_worker} for each worker"
+        );
+        let document = include_str!("../../docs/OPERATING.md").split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(document.contains(&told), "docs/OPERATING.md is to say: {told}");
+        let three = Cost::total().of_all(3, 6, 4);
+        let told = format!("3 pipelines with 2 rules each and 4 workers make {three}");
+        assert!(document.contains(&told), "docs/OPERATING.md is to say: {told}");
     }
 
     #[test]
@@ -118,7 +140,7 @@ mod tests {
             line.split(" | ").filter_map(|cell| cell.trim_end_matches(" |").parse().ok()).collect()
         };
         let rows: Vec<_> = table.lines().filter(|line| line.starts_with("| `")).map(cells).collect();
-        let sums: Vec<usize> = (0..3).map(|column| rows.iter().map(|row| row[column]).sum()).collect();
+        let sums: Vec<usize> = (0..4).map(|column| rows.iter().map(|row| row[column]).sum()).collect();
         let told = table.lines().find(|line| line.starts_with("| **in all**")).map(cells).unwrap();
         assert_eq!(sums, told);
     }

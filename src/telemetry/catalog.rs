@@ -375,7 +375,7 @@ catalogue! {
     Errors: "forebay_errors_total", Counter, Count, COMPONENTS, Zero, Daemon;
     /// 1, with what this binary was built from.
     BuildInfo: "forebay_build_info", Gauge, Count, BUILD, Zero, Appended;
-    /// User and system CPU time of the daemon alone, with fractions; forebay_worker_cpu_seconds_total has the workers.
+    /// User and system CPU time of the daemon alone, with fractions; the workers have a counter of their own.
     ProcessCpu: "process_cpu_seconds_total", Counter, Seconds, [], Known, Appended;
     /// Open file descriptors.
     ProcessOpenFds: "process_open_fds", Gauge, Count, [], Known, Appended;

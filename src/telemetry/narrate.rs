@@ -6,23 +6,22 @@
 use tracing::{debug, error, info, warn};
 
 use super::event::{Event, Loaded};
+use super::topic::Topic;
 use crate::job::{JobReport, Outcome, QuarantineReason, RowCounts};
 
 /// Writes the log line of one event, if it has one.
-#[expect(clippy::too_many_lines, reason = "one arm per event is the table it looks like")]
 pub(super) fn tell(event: &Event<'_>) {
+    match Topic::of(event) {
+        Topic::File => tell_file(event),
+        Topic::Inbox => tell_inbox(event),
+        Topic::Workers => tell_workers(event),
+        Topic::Daemon => tell_daemon(event),
+    }
+}
+
+#[expect(clippy::wildcard_enum_match_arm, reason = "the others are about something else, or are not logged")]
+fn tell_file(event: &Event<'_>) {
     match *event {
-        Event::Starting { pipelines, listen } => {
-            let listen: Vec<String> = listen.iter().map(ToString::to_string).collect();
-            info!(version = env!("CARGO_PKG_VERSION"), pipelines, listen = listen.join(","), "starting");
-        }
-        Event::Exposed { listen, missing } => {
-            warn!(%listen, missing, "other machines can reach this address; see server.web_config_file");
-        }
-        Event::Limits { workers, memory_budget } => debug!(workers, memory_budget, "limits"),
-        Event::Ready => info!("ready"),
-        Event::Draining { cause } => info!(cause, "draining: files in progress are finished first"),
-        Event::Stopped => info!("stopped"),
         Event::FileDiscovered { pipeline, name, bytes, source, .. } => {
             debug!(pipeline, name, bytes, source = source.as_str(), "file seen");
         }
@@ -53,21 +52,13 @@ pub(super) fn tell(event: &Event<'_>) {
             );
         }
         Event::FileFinished { .. } => finished(event),
-        Event::WorkerCrashed { cause, pipeline, id, message } => {
-            error!(cause = cause.as_str(), pipeline, file_id = id, detail = message, "a worker crashed");
-        }
-        Event::FileProgress { .. }
-        | Event::FileLeftFlight { .. }
-        | Event::SchemaDrift { .. }
-        | Event::Backlog { .. }
-        | Event::WorkersBusy { .. }
-        | Event::WorkersResident { .. }
-        | Event::WorkersProcessor { .. }
-        | Event::Quarantine { .. }
-        | Event::WatchEvent { .. }
-        | Event::LedgerHolds { .. }
-        | Event::Filesystem { .. }
-        | Event::Restored { .. } => {}
+        _ => {}
+    }
+}
+
+#[expect(clippy::wildcard_enum_match_arm, reason = "the others are about something else, or are not logged")]
+fn tell_inbox(event: &Event<'_>) {
+    match *event {
         Event::Scanned { pipeline, missed, .. } if missed > 0 => {
             info!(pipeline, missed, "scan found files that no file event told of");
         }
@@ -80,8 +71,36 @@ pub(super) fn tell(event: &Event<'_>) {
             warn!(pipeline, detail = message, "no file events: scans alone find files now");
         }
         Event::WatchOverflow => warn!("the kernel dropped file events: a full scan follows"),
+        _ => {}
+    }
+}
+
+#[expect(clippy::wildcard_enum_match_arm, reason = "the others are about something else, or are not logged")]
+fn tell_workers(event: &Event<'_>) {
+    match *event {
+        Event::Limits { workers, memory_budget } => debug!(workers, memory_budget, "limits"),
+        Event::WorkerCrashed { cause, pipeline, id, message } => {
+            error!(cause = cause.as_str(), pipeline, file_id = id, detail = message, "a worker crashed");
+        }
         Event::Backpressure { reason, active: true } => warn!(reason = reason.as_str(), "work waits"),
         Event::Backpressure { reason, active: false } => info!(reason = reason.as_str(), "work goes on"),
+        _ => {}
+    }
+}
+
+#[expect(clippy::wildcard_enum_match_arm, reason = "the others are about something else, or are not logged")]
+fn tell_daemon(event: &Event<'_>) {
+    match *event {
+        Event::Starting { pipelines, listen } => {
+            let listen: Vec<String> = listen.iter().map(ToString::to_string).collect();
+            info!(version = env!("CARGO_PKG_VERSION"), pipelines, listen = listen.join(","), "starting");
+        }
+        Event::Exposed { listen, missing } => {
+            warn!(%listen, missing, "other machines can reach this address; see server.web_config_file");
+        }
+        Event::Ready => info!("ready"),
+        Event::Draining { cause } => info!(cause, "draining: files in progress are finished first"),
+        Event::Stopped => info!("stopped"),
         Event::LedgerOperation { op, took, failed } => {
             // Whoever handles the failure words it; here only its cost is told.
             debug!(op, seconds = took.as_secs_f64(), failed, "ledger operation");
@@ -93,6 +112,7 @@ pub(super) fn tell(event: &Event<'_>) {
         Event::ConfigLoaded { message, .. } => info!(detail = message, "config loaded"),
         Event::HttpRequest { handler, code } => debug!(handler, code, "request answered"),
         Event::Error { component, kind, message } => error!(component, kind, detail = message, "operation failed"),
+        _ => {}
     }
 }
 

@@ -105,7 +105,7 @@ fn a_busy_day(telemetry: &Telemetry) {
     telemetry.emit(Event::WorkersBusy { workers: 1, reserved_memory: 5 });
     telemetry.emit(Event::WorkersResident { workers: &[(0, 1 << 20)] });
     telemetry.emit(Event::WorkersProcessor { time: Duration::from_millis(1250) });
-    telemetry.emit(Event::WorkersProcessor { time: Duration::from_millis(1000) });
+    telemetry.emit(Event::WorkersProcessor { time: Duration::from_secs(1) });
     telemetry.emit(Event::WorkerCrashed { cause: CrashCause::Killed, pipeline, id: "01a", message: "signal 9" });
     telemetry.emit(Event::Backlog {
         pipeline,

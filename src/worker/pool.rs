@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio_util::sync::CancellationToken;
 
-use super::process::{Death, Ended, Process};
+use super::process::{Death, Ended, Patience, Process};
 use super::{LoadError, Runner};
 use crate::clock::Clock;
 use crate::config::{Config, Pipeline};
@@ -150,10 +150,10 @@ impl Runner for Pool {
     ) -> Result<JobReport, JobError> {
         let mut worker = self.take(config).map_err(|death| {
             self.crashed(&death, None);
-            JobError::Retry { reason: RetryReason::Io, message: format!("no worker: {}", death.message) }
+            JobError::Retry { reason: RetryReason::NoWorker, message: format!("no worker: {}", death.message) }
         })?;
         let kills = out_of_memory_kills();
-        match worker.process.run(job, stop, progress, &*self.clock, config.stall_timeout) {
+        match worker.process.run(job, stop, progress, &*self.clock, Patience::of(config)) {
             Ok(ended) => {
                 if ended.panicked {
                     let message = ended.result.as_ref().err().map(ToString::to_string).unwrap_or_default();
@@ -239,4 +239,35 @@ fn memory_events() -> Option<String> {
         }
     };
     group.lines().find_map(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::job::{FileId, FileStamp, Timestamp};
+
+    #[test]
+    fn a_worker_that_cannot_be_started_is_not_held_against_the_file() {
+        let text = "pipelines.p.columns.a = \"int64\"";
+        let config = Arc::new(crate::config::parse(text, Path::new("/f.toml")).unwrap());
+        let job = Job {
+            id: FileId::parse("01a").unwrap(),
+            pipeline: "p".to_owned(),
+            input: "/x".into(),
+            name: "x".to_owned(),
+            stamp: FileStamp { dev: 1, ino: 2, size: 3, mtime_ns: 4 },
+            arrived_at: Timestamp(7),
+            staging: "/y".into(),
+            attempt: 1,
+            trace_id: String::new(),
+        };
+        // The second one starts, and leaves instead of greeting.
+        for program in ["/nowhere/forebay", "/bin/false"] {
+            let command = WorkerCommand { program: program.into(), args: Vec::new() };
+            let pool = Pool::new(command, Arc::clone(&config), Arc::new(SystemClock), Box::new(|_| {}));
+            let ended = pool.run(&config, &config.pipelines[0], &job, &CancellationToken::new(), &|_| {});
+            assert!(matches!(ended, Err(JobError::Retry { reason: RetryReason::NoWorker, .. })), "{ended:?}");
+        }
+    }
 }

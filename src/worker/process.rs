@@ -1,18 +1,18 @@
 //! One child process, seen from the daemon.
 
 use std::ffi::OsString;
-use std::io::{self, BufReader};
+use std::io;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
-use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio_util::sync::CancellationToken;
 
 use super::pool::WorkerCommand;
-use super::protocol::{Reply, Request, VERSION, receive, send};
-use crate::clock::Clock;
+use super::protocol::{Reply, Request, VERSION, send};
+use super::replies::Replies;
+use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, ConfigError};
 use crate::job::{CrashCause, Job, JobError, JobReport, Progress};
 use crate::telemetry::process::processor_ticks_of;
@@ -27,7 +27,30 @@ const GREETING: Duration = Duration::from_mins(1);
 pub(super) struct Process {
     child: Child,
     requests: ChildStdin,
-    replies: BufReader<ChildStdout>,
+    replies: Replies,
+}
+
+/// When a worker is taken for hung.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Patience {
+    /// After so long without a word.
+    silence: Duration,
+    /// After so long with one job.
+    job: Duration,
+}
+
+impl Patience {
+    pub(super) const fn of(config: &Config) -> Self {
+        Self { silence: config.stall_timeout, job: config.job_timeout }
+    }
+
+    /// Returns why it is over, if it is.
+    fn is_over(self, job: Duration, silence: Duration) -> Option<String> {
+        if silence >= self.silence {
+            return Some(format!("no word for {:?} (limits.stall_timeout)", self.silence));
+        }
+        (job >= self.job).then(|| format!("not done after {:?} (limits.job_timeout)", self.job))
+    }
 }
 
 /// How a job ended in a worker that lives on.
@@ -81,7 +104,7 @@ impl Process {
             .stderr(Stdio::inherit())
             .spawn();
         let spawned = spawned.and_then(|mut child| match (child.stdin.take(), child.stdout.take()) {
-            (Some(requests), Some(replies)) => Ok(Self { child, requests, replies: BufReader::new(replies) }),
+            (Some(requests), Some(replies)) => Replies::new(replies).map(|replies| Self { child, requests, replies }),
             _ => Err(io::Error::other("no pipes")),
         });
         spawned.map_err(|error| Death {
@@ -93,55 +116,60 @@ impl Process {
     /// Says the first word and waits for the answer.
     fn greet(&mut self, request: &Request) -> Result<Reply, Death> {
         send(&mut self.requests, request).map_err(|error| self.death(&error))?;
-        if !self.wait(GREETING)? {
-            return Err(self.hang(GREETING));
-        }
-        match receive(&mut self.replies) {
-            Ok(Some(reply)) => Ok(reply),
-            Ok(None) => Err(self.death(&"it left without an answer")),
-            Err(error) => Err(self.death(&error)),
+        let began = SystemClock.monotonic();
+        loop {
+            let left = GREETING.saturating_sub(SystemClock.monotonic().saturating_sub(began));
+            if let Some(reply) = self.hear(left)? {
+                return Ok(reply);
+            }
+            if left.is_zero() {
+                return Err(self.hang(&format!("no word for {GREETING:?}")));
+            }
         }
     }
 
-    /// Runs one job. After `stall` without a word the worker is taken for hung, and killed.
+    /// Runs one job, and is not more patient than it was told: a worker that is taken for hung is killed.
     pub(super) fn run(
         &mut self,
         job: &Job,
         stop: &CancellationToken,
         progress: &(dyn Fn(Progress) + Sync),
         clock: &dyn Clock,
-        stall: Duration,
+        patience: Patience,
     ) -> Result<Ended, Death> {
         send(&mut self.requests, &Request::Run(Box::new(job.clone()))).map_err(|error| self.death(&error))?;
         let mut stopping = false;
-        let mut heard = clock.monotonic();
+        let began = clock.monotonic();
+        let mut heard = began;
         let mut ticks = processor_ticks_of(self.id());
         loop {
             if stop.is_cancelled() && !std::mem::replace(&mut stopping, true) {
                 send(&mut self.requests, &Request::Stop).map_err(|error| self.death(&error))?;
             }
-            if !self.wait(GLANCE)? {
-                if clock.monotonic().saturating_sub(heard) >= stall {
-                    return Err(self.hang(stall));
-                }
+            let reply = self.hear(GLANCE)?;
+            let now = clock.monotonic();
+            if let Some(why) = patience.is_over(now.saturating_sub(began), now.saturating_sub(heard))
+                && !matches!(reply, Some(Reply::Ended { .. }))
+            {
+                return Err(self.hang(&why));
+            }
+            let Some(reply) = reply else {
                 // Without a word, but not without work: somebody may take its place who would otherwise wait.
                 let now = processor_ticks_of(self.id());
                 if std::mem::replace(&mut ticks, now) != now {
                     progress(Progress::Alive);
                 }
                 continue;
-            }
-            heard = clock.monotonic();
-            match receive(&mut self.replies) {
-                Ok(Some(Reply::Progress(told))) => progress(told),
-                Ok(Some(Reply::Ended { result, panicked, resident })) => {
+            };
+            heard = now;
+            match reply {
+                Reply::Progress(told) => progress(told),
+                Reply::Ended { result, panicked, resident } => {
                     return Ok(Ended { result: result.map(|report| *report), panicked, resident });
                 }
-                Ok(Some(Reply::Ready { .. } | Reply::Checked { .. })) => {
+                Reply::Ready { .. } | Reply::Checked { .. } => {
                     return Err(self.death(&"it answered a job with something else"));
                 }
-                Ok(None) => return Err(self.death(&"its answers ended")),
-                Err(error) => return Err(self.death(&error)),
             }
         }
     }
@@ -151,24 +179,14 @@ impl Process {
         self.child.id()
     }
 
-    /// Waits until there is something to read, or the end of it. Returns false if the time is over first.
-    fn wait(&mut self, time: Duration) -> Result<bool, Death> {
-        if !self.replies.buffer().is_empty() {
-            return Ok(true);
-        }
-        let time = Timespec::try_from(time).ok();
-        let ready = poll(&mut [PollFd::new(self.replies.get_ref(), PollFlags::IN)], time.as_ref());
-        match ready {
-            Ok(ready) => Ok(ready > 0),
-            Err(rustix::io::Errno::INTR) => Ok(false),
-            Err(error) => Err(self.death(&error)),
-        }
+    /// Returns what it says, if that comes within this time.
+    fn hear(&mut self, time: Duration) -> Result<Option<Reply>, Death> {
+        self.replies.next(time).map_err(|error| self.death(&error))
     }
 
-    fn hang(&mut self, silence: Duration) -> Death {
+    fn hang(&mut self, why: &str) -> Death {
         self.end();
-        let message = format!("no word for {silence:?}: killed");
-        Death { cause: CrashCause::Hang, message }
+        Death { cause: CrashCause::Hang, message: format!("{why}: killed") }
     }
 
     /// Finds out how the worker ended, or ends it: it cannot be understood any more.
@@ -182,10 +200,7 @@ impl Process {
     /// Ends the process; returns how it ended if it did so by itself.
     fn end(&mut self) -> Option<ExitStatus> {
         // Its pipes close a moment before it is gone.
-        let pipes_closed = PollFlags::HUP;
-        let mut fds = [PollFd::new(self.replies.get_ref(), pipes_closed)];
-        let gone = poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok_and(|ready| ready > 0);
-        if gone {
+        if self.replies.ended() {
             return self.child.wait().ok();
         }
         self.child.kill().ok();
@@ -207,5 +222,60 @@ fn cause(status: ExitStatus) -> CrashCause {
         Some(4 | 7 | 8 | 11) => CrashCause::Segfault,
         Some(_) => CrashCause::Killed,
         None => CrashCause::Exit,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::job::{FileId, FileStamp, Timestamp};
+
+    /// How a job ends in a worker that greets well and then does this.
+    fn fate(then: &str, patience: Patience) -> Death {
+        let ready = serde_json::to_string(&Reply::Ready { version: VERSION.to_owned(), unconfined: None }).unwrap();
+        let script = format!("read line; echo '{ready}'; read line; {then}");
+        let command = WorkerCommand { program: "/bin/sh".into(), args: vec!["-c".into(), script.into()] };
+        let config = crate::config::parse("pipelines.p.columns.a = \"int64\"", Path::new("/f.toml")).unwrap();
+        let (mut worker, _) = Process::start(&command, &config).unwrap();
+        let job = Job {
+            id: FileId::parse("01a").unwrap(),
+            pipeline: "p".to_owned(),
+            input: "/x".into(),
+            name: "x".to_owned(),
+            stamp: FileStamp { dev: 1, ino: 2, size: 3, mtime_ns: 4 },
+            arrived_at: Timestamp(7),
+            staging: "/y".into(),
+            attempt: 1,
+            trace_id: String::new(),
+        };
+        let ended = worker.run(&job, &CancellationToken::new(), &|_| {}, &SystemClock, patience);
+        ended.err().expect("it never answers")
+    }
+
+    const SHORT: Duration = Duration::from_millis(400);
+    const LONG: Duration = Duration::from_mins(1);
+
+    #[test]
+    fn a_worker_that_stops_within_a_line_is_as_silent_as_one_that_says_nothing() {
+        for then in ["printf '{\"Prog'; exec sleep 60", "exec sleep 60"] {
+            let death = fate(then, Patience { silence: SHORT, job: LONG });
+            assert_eq!(death.cause, CrashCause::Hang, "{death:?}");
+            assert!(death.message.contains("limits.stall_timeout"), "{death:?}");
+        }
+    }
+
+    #[test]
+    fn an_answer_without_an_end_is_not_kept() {
+        let death = fate("exec tr '\\0' x </dev/zero", Patience { silence: LONG, job: LONG });
+        assert!(death.message.contains("without an end"), "{death:?}");
+    }
+
+    #[test]
+    fn a_worker_that_is_never_done_is_killed_however_much_it_says() {
+        let told = serde_json::to_string(&Reply::Progress(Progress::Wrote { bytes: 1 })).unwrap();
+        let then = format!("while echo '{told}'; do :; done");
+        let death = fate(&then, Patience { silence: LONG, job: SHORT });
+        assert_eq!(death.cause, CrashCause::Hang, "{death:?}");
+        assert!(death.message.contains("limits.job_timeout"), "{death:?}");
     }
 }

@@ -173,7 +173,10 @@ fn two_hundred_slow_clients_do_not_delay_a_scrape() {
         slow.push(stream);
     }
     let crowded = time_of_scrapes(&daemon);
-    assert!(crowded < quiet + Duration::from_secs(2), "{crowded:?} among slow clients, {quiet:?} alone");
+    // Other tests have the machine, too: one scrape may meet them.
+    let [nearly_all, all] = crowded;
+    assert!(nearly_all < Duration::from_millis(100), "{crowded:?} among slow clients, {quiet:?} alone");
+    assert!(all < quiet[1] + Duration::from_millis(500), "{crowded:?} among slow clients, {quiet:?} alone");
     // And they are gone in the end: those that were in the way at once.
     let gone = slow.into_iter().filter_map(|mut stream| {
         stream.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
@@ -184,14 +187,16 @@ fn two_hundred_slow_clients_do_not_delay_a_scrape() {
     daemon.stop();
 }
 
-/// Returns the longest of a few scrapes, each over a connection of its own.
-fn time_of_scrapes(daemon: &Daemon) -> Duration {
+/// Makes 50 scrapes, each over a connection of its own, and returns the time that all but one kept, and all.
+fn time_of_scrapes(daemon: &Daemon) -> [Duration; 2] {
     let scrape = |_| {
         let start = Instant::now();
         assert!(daemon.scrape().text().contains("forebay_ready 1\n"));
         start.elapsed()
     };
-    (0..10).map(scrape).max().unwrap()
+    let mut times: Vec<Duration> = (0..50).map(scrape).collect();
+    times.sort_unstable();
+    [times[48], times[49]]
 }
 
 #[test]

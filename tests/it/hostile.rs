@@ -2,6 +2,7 @@
 
 mod folders;
 mod limits;
+mod scarce;
 
 use std::ffi::OsStr;
 use std::fs;

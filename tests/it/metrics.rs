@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Signal, kill_process};
 
 use crate::support::{Project, Scrape, wait_for};
 
@@ -145,6 +145,36 @@ fn the_numbers_are_those_of_the_files() {
 }
 
 #[test]
+fn two_thousand_names_add_no_series() {
+    const FILES: u32 = 2_000;
+    let project = Project::new(TAXI);
+    let daemon = project.start();
+    let names = || -> BTreeSet<String> {
+        let text = daemon.get("/metrics").body;
+        // Workers are known by small numbers, and there may be one more for a while.
+        series(&text).into_iter().filter(|series| !series.contains("{worker=")).map(str::to_owned).collect()
+    };
+    let drop_both = |number: u32| {
+        let name = |kind: &str| format!("{kind}-{number:05}-\u{202e}\"{{}}\\.csv");
+        project.drop_file("taxi", name("good"), format!("fare,longitude\n{number},-74\nx,-74\n"));
+        // The header is at fault, and never the same.
+        project.drop_file("taxi", name("bad"), format!("fare{number}\n1\n"));
+    };
+    drop_both(0);
+    daemon.wait_processed("taxi", 2);
+    let before = names();
+    (1..FILES / 2).for_each(drop_both);
+    daemon.wait_processed("taxi", u64::from(FILES));
+    let after = names();
+    assert_eq!(after.difference(&before).collect::<Vec<_>>(), Vec::<&String>::new());
+    let outcome =
+        |outcome: &str| daemon.scrape().metric("forebay_files_processed_total").label("outcome", outcome).sum();
+    assert!((outcome("succeeded") - f64::from(FILES / 2)).abs() < 0.5, "{} succeeded", outcome("succeeded"));
+    assert!((outcome("quarantined") - f64::from(FILES / 2)).abs() < 0.5, "{} quarantined", outcome("quarantined"));
+    daemon.stop();
+}
+
+#[test]
 fn an_archive_that_cannot_be_written_is_told_in_a_word_of_its_own() {
     let project = Project::new(TAXI);
     let daemon = project.start();
@@ -168,15 +198,12 @@ fn the_workers_time_is_told_and_never_falls() {
     let project = Project::new(TAXI);
     let daemon = project.start();
     let time = || daemon.scrape().metric("forebay_worker_cpu_seconds_total").value();
-    let rows: String = (0..100_000).map(|row| format!("{row},-74\n")).collect();
+    let rows: String = (0..300_000).map(|row| format!("{row},-74\n")).collect();
     project.drop_file("taxi", "a.csv", format!("fare,longitude\n{rows}"));
     daemon.wait_processed("taxi", 1);
-    let before = wait_for("the work to be told", || Some(time()).filter(|time| *time > 0.1));
-    let (own, children) = (daemon.pid(), format!("/proc/{0}/task/{0}/children", daemon.pid()));
-    let workers = std::fs::read_to_string(children).unwrap();
-    assert!(workers.split_whitespace().count() > 0, "{own} has no workers");
-    for worker in workers.split_whitespace() {
-        let worker = Pid::from_raw(worker.parse().unwrap()).unwrap();
+    let before = wait_for("the work to be told", || Some(time()).filter(|time| *time > 0.0));
+    crate::workers::the_worker(&daemon);
+    for worker in crate::workers::workers(&daemon) {
         kill_process(worker, Signal::KILL).unwrap();
     }
     project.drop_file("taxi", "b.csv", format!("fare,longitude\n{rows}0,0\n"));
@@ -186,9 +213,9 @@ fn the_workers_time_is_told_and_never_falls() {
         assert!(now >= last, "{now} after {last}");
         last = now;
         let done = daemon.scrape().metric("forebay_files_processed_total").sum() > 1.5;
-        (done && now > before + 0.1).then_some(now)
+        (done && now > before).then_some(now)
     });
-    assert!(after < before * 20.0 + 60.0, "{after} s of work");
+    assert!(after < before + 60.0, "{after} s of work");
     daemon.stop();
 }
 

@@ -115,6 +115,22 @@ fn a_worker_that_hangs_is_killed_and_costs_one_attempt() {
 }
 
 #[test]
+fn a_file_that_takes_for_ever_is_given_up() {
+    let project = project("job_timeout = \"1s\"");
+    let daemon = project.start();
+    project.drop_file("p", "big.csv", large());
+    for attempt in 1..=3 {
+        // It would be silent for ten minutes before anybody minded.
+        strike(&daemon, Signal::STOP);
+        wait_for("its time to be over", || (crashes(&daemon, "hang") >= f64::from(attempt)).then_some(()));
+    }
+    daemon.wait_processed("p", 1);
+    assert_eq!(outcome(&daemon, "p", "failed"), 1.0, "{}", daemon.log());
+    let explained = project.cli().args(["explain", "big.csv"]).run().expect_code(0).stdout;
+    assert!(explained.contains("limits.job_timeout"), "{explained}");
+}
+
+#[test]
 fn a_file_that_kills_its_worker_every_time_ends_in_quarantine_and_holds_nobody_up() {
     let project = project("");
     let daemon = project.start();

@@ -81,8 +81,8 @@ impl State {
         });
         match result {
             ClaimResult::Claimed(claimed) => self.take_in(pipeline, name, &claimed, now),
-            ClaimResult::Failed { message, .. } => {
-                out.push(Action::Tell(Tell::ClaimFailed { pipeline, name, message, delay }));
+            ClaimResult::Failed { disk_full, message } => {
+                out.push(Action::Tell(Tell::ClaimFailed { pipeline, name, disk_full, message, delay }));
             }
             ClaimResult::Changed | ClaimResult::Vanished | ClaimResult::NotAFile(_) | ClaimResult::AlreadyDone => {}
         }

@@ -54,6 +54,8 @@ fn a_file_begun_before_a_restart_is_not_taken_again_when_it_is_done() {
     let asks = |action: &Action| matches!(action, Action::Look { .. } | Action::Claim { .. });
     let later = scan(&mut state, &name, stamp, 40);
     assert!(!later.iter().any(asks), "taken again: {later:?}");
-    let changed = scan(&mut state, &name, FileStamp { mtime_ns: 5, ..stamp }, 80);
+    let renumbered = scan(&mut state, &name, FileStamp { dev: 9, ..stamp }, 80);
+    assert!(!renumbered.iter().any(asks), "taken again, as its volume has another number: {renumbered:?}");
+    let changed = scan(&mut state, &name, FileStamp { mtime_ns: 5, ..stamp }, 120);
     assert!(changed.iter().any(asks), "another file under its name is taken: {changed:?}");
 }

@@ -3,9 +3,8 @@
 use std::path::Path;
 
 use super::{Audit, Finding, FindingKind};
-use crate::admit::same_file;
 use crate::ledger::{Disposal, FileRow};
-use crate::publish::{ERROR_SUFFIX, PublishError, gate, names};
+use crate::publish::{ERROR_SUFFIX, PublishError, gate, names, release};
 
 impl Audit<'_> {
     /// A claimed file lies in the work folder, or still in the inbox.
@@ -63,14 +62,9 @@ impl Audit<'_> {
             .then(|| Finding::of(row, FindingKind::ExplanationMissing, &explanation, message)))
     }
 
-    /// Whether somebody had it taken in again: it is the very file in the inbox, or of a later arrival.
+    /// Whether somebody had it taken in again.
     fn released(&self, row: &FileRow) -> Result<bool, PublishError> {
-        let in_inbox =
-            self.pipeline(row).map(|pipeline| self.storage.stat(&pipeline.input.join(&row.name))).transpose()?;
-        if in_inbox.flatten().is_some_and(|entry| same_file(entry.stamp, row.stamp)) {
-            return Ok(true);
-        }
-        let later = self.ledger.find(&row.name)?;
-        Ok(later.iter().any(|later| later.id > row.id && same_file(later.stamp, row.stamp)))
+        let Some(pipeline) = self.pipeline(row) else { return Ok(false) };
+        release::is_let_out(self.storage, pipeline, row, &|name| self.ledger.find(name))
     }
 }

@@ -1,4 +1,5 @@
-//! The old result of a replay: out of sight right before the new one appears, back if that comes to nothing, gone after it.
+//! The old result of a replay: out of sight right before the new one appears, back if that comes to nothing or has to wait,
+//! gone after it.
 //!
 //! The ledger knows where it was published. Its output may have been moved since, with the configuration or without, so it
 //! is looked for under the same name in every output that forebay knows of. Where it is in none, nothing is published: it

@@ -61,6 +61,55 @@ fn a_kept_file_that_was_replaced_is_not_taken_for_the_refused_one() {
     assert_eq!(fs::read(rig.pipeline.input.join("x.csv")).unwrap(), b"newer\n");
 }
 
+/// A rig with a refused file, and its row.
+fn refused() -> (Rig, FileRow) {
+    let rig = Rig::in_memory(OnSuccess::Archive);
+    let publisher = rig.open_disk();
+    let (_, job, report) = ready(&rig, &publisher, "x.csv", "a,1\nbad,2\n");
+    let row = publisher.quarantine(&rig.pipeline, &job, &refusal(&report.rejects, report.rows)).unwrap().row;
+    (rig, row)
+}
+
+#[test]
+fn a_release_that_died_at_any_step_is_finished_by_the_daemon_or_by_saying_it_again() {
+    for said_again in [false, true] {
+        for (at, fault) in (1..).flat_map(|at| [(at, Fault::DieBefore), (at, Fault::DieAfter)]) {
+            let (rig, row) = refused();
+            let dying = FailAt::new(at, fault);
+            until_death(|| release(&dying, &rig.pipeline, &row).map(drop).unwrap());
+            let left = visible(&rig.pipeline.quarantine);
+            if said_again {
+                release(&Disk::new(), &rig.pipeline, &row).unwrap().expect("it is in the inbox");
+                assert!(visible(&rig.pipeline.quarantine).is_empty(), "{fault:?} at {at}: {left:?} was left");
+            }
+            let publisher = rig.open_disk();
+            publisher.reconcile_quarantine(&rig.pipeline).unwrap();
+            rig.run(&publisher);
+            publisher.reconcile_quarantine(&rig.pipeline).unwrap();
+            // It lies there once, with its own two: as it was, or as it was refused again.
+            let there = visible(&rig.pipeline.quarantine);
+            let newest = publisher.ledger().files(&Filter::default()).unwrap().remove(0);
+            let own = there.iter().all(|name| name.to_string_lossy().starts_with(newest.id.as_str()));
+            assert!(there.len() == 3 && own, "{fault:?} at {at}: {there:?}");
+            if !dying.struck() {
+                assert!(at > 3, "the sweep struck only {at} steps");
+                break;
+            }
+        }
+    }
+}
+
+#[test]
+fn what_lies_beside_a_file_that_somebody_took_away_is_left_to_him() {
+    let (rig, row) = refused();
+    let away = rig.dir.path().join("mend.csv");
+    Disk::new().rename_noreplace(row.resting.as_deref().unwrap(), &away).unwrap();
+    let publisher = rig.open_disk();
+    assert_eq!(publisher.reconcile_quarantine(&rig.pipeline).unwrap(), 0);
+    assert_eq!(visible(&rig.pipeline.quarantine).len(), 2, "he may want the explanation and the rows");
+    assert_eq!(release(&Disk::new(), &rig.pipeline, &row).unwrap(), None, "and it cannot be let out");
+}
+
 #[test]
 fn a_released_file_is_back_in_the_inbox_and_the_daemon_notices() {
     let rig = Rig::new(OnSuccess::Archive);

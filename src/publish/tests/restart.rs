@@ -27,16 +27,47 @@ fn left_staged(rig: &Rig) -> (Arrival, Job) {
 fn staged_outputs_that_were_damaged_are_made_again() {
     let rig = Rig::new(OnSuccess::Archive);
     let (arrival, job) = left_staged(&rig);
-    let rows = job.staging.join("rows.parquet");
-    let mut bytes = fs::read(&rows).unwrap();
-    bytes[10] ^= 1;
-    Disk::new().write_file(&rows, &bytes).unwrap();
+    damage(&job);
     let publisher = rig.open_disk();
     let told = publisher.recover(&[Arc::clone(&rig.pipeline)]).unwrap();
     assert!(matches!(&told[..], [Recovered::Queued(again)] if again.id == arrival.id), "{told:?}");
     assert!(publisher.ledger().published_as("trips", &blake3::hash(GOOD.as_bytes()).to_hex()).unwrap().is_none());
     assert_eq!(rig.attempt(&publisher, &arrival).unwrap().outcome, Outcome::Succeeded);
     rig.verdict(GOOD, Outcome::Succeeded, &publisher).unwrap();
+}
+
+/// Damages what an attempt staged.
+fn damage(job: &Job) {
+    let rows = job.staging.join("rows.parquet");
+    let mut bytes = fs::read(&rows).unwrap();
+    bytes[10] ^= 1;
+    Disk::new().write_file(&rows, &bytes).unwrap();
+}
+
+#[test]
+fn staged_outputs_that_were_damaged_end_their_attempt_and_count_once() {
+    let rig = Rig::new(OnSuccess::Archive);
+    let (arrival, job) = left_staged(&rig);
+    damage(&job);
+    let publisher = rig.open_disk();
+    let err = publisher.begin(&rig.pipeline, &arrival).unwrap_err();
+    assert!(matches!(err, PublishError::StagingLost { .. }), "{err}");
+    assert!(!err.is_unfinished() && !err.is_full(), "whoever counts the attempts hears of it");
+    let row = publisher.ledger().get(&arrival.id).unwrap();
+    assert_eq!(
+        (row.state, row.starts, row.attempts),
+        (FileState::Claimed, 1, 0),
+        "no other one was begun, none counted"
+    );
+    drop(publisher);
+
+    let rig = Rig::new(OnSuccess::Archive);
+    let (arrival, job) = left_staged(&rig);
+    damage(&job);
+    let publisher = rig.open_disk();
+    let told = publisher.recover(&[Arc::clone(&rig.pipeline)]).unwrap();
+    assert!(matches!(&told[..], [Recovered::Queued(again)] if again.attempts == 1), "{told:?}");
+    assert_eq!(publisher.ledger().get(&arrival.id).unwrap().attempts, 1, "at a start nobody else counts it");
 }
 
 #[test]
@@ -115,6 +146,44 @@ fn an_inbox_that_is_not_mounted_is_waited_for() {
     let publisher = rig.open_disk();
     let told = publisher.recover(&[Arc::clone(&rig.pipeline)]).unwrap();
     assert_eq!(told, [Recovered::Queued(arrival)]);
+}
+
+#[test]
+fn an_inbox_that_files_stay_in_is_waited_for_when_it_is_not_mounted() {
+    let rig = Rig::in_memory(OnSuccess::Keep);
+    let arrival = rig.claimed(&rig.open_disk(), "x.csv", GOOD);
+    let (input, away) = (&rig.pipeline.input, rig.dir.path().join("away"));
+    Disk::new().rename_noreplace(input, &away).unwrap();
+    // What it was mounted at: an empty folder on another filesystem.
+    let bare = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink(bare.path(), input).unwrap();
+    {
+        let publisher = rig.open_disk();
+        let told = publisher.recover(&[Arc::clone(&rig.pipeline)]).unwrap();
+        assert!(matches!(&told[..], [Recovered::Stuck { message, .. }] if message.contains("mounted")), "{told:?}");
+        let err = publisher.vanished(&rig.pipeline, &arrival.id, "gone").unwrap_err();
+        assert!(err.to_string().contains("mounted"), "{err}");
+    }
+    Disk::new().remove_file(input).unwrap();
+    Disk::new().rename_noreplace(&away, input).unwrap();
+    let publisher = rig.open_disk();
+    let told = publisher.recover(&[Arc::clone(&rig.pipeline)]).unwrap();
+    assert_eq!(told, [Recovered::Queued(arrival)]);
+}
+
+#[test]
+fn a_kept_file_that_vanished_is_taken_again_when_it_comes_back_as_it_was() {
+    let rig = Rig::new(OnSuccess::Keep);
+    let arrival = rig.claimed(&rig.open_disk(), "x.csv", GOOD);
+    let away = rig.dir.path().join("away");
+    Disk::new().rename_noreplace(&arrival.path, &away).unwrap();
+    let publisher = rig.open_disk();
+    let told = publisher.recover(&[Arc::clone(&rig.pipeline)]).unwrap();
+    assert!(matches!(&told[..], [Recovered::Finished(it)] if it.outcome == Outcome::Failed), "{told:?}");
+    Disk::new().rename_noreplace(&away, &arrival.path).unwrap();
+    assert_eq!(rig.found(OsStr::new("x.csv")).unwrap().stamp, arrival.stamp);
+    rig.run(&publisher);
+    rig.verdict(GOOD, Outcome::Succeeded, &publisher).unwrap();
 }
 
 #[test]

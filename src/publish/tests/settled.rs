@@ -70,6 +70,52 @@ fn a_settled_file_that_cannot_be_moved_yet_waits_and_keeps_what_it_staged() {
     rig.verdict(GOOD, Outcome::Succeeded, &publisher).unwrap();
 }
 
+/// Runs until the process dies after step `at`; somebody writes to the claimed file right before its result becomes visible.
+/// Returns whether it came so far, and whether it died.
+fn append_and_die(rig: &Rig, at: u64) -> (bool, bool) {
+    let storage = Arc::new(FailAt::new(at, Fault::DieAfter));
+    let (claimed, appended) = (rig.pipeline.input.join(".forebay/claimed"), Arc::new(AtomicBool::new(false)));
+    let told = Arc::clone(&appended);
+    storage.tell(Box::new(move |what, path| {
+        if what == "rename_noreplace" && path.to_string_lossy().contains("ingest_date=") {
+            let [file] = &files_below(&claimed)[..] else { panic!("one file is claimed") };
+            fs::OpenOptions::new().append(true).open(file).unwrap().write_all(b"more\n").unwrap();
+            told.store(true, Ordering::SeqCst);
+        }
+    }));
+    let disk: Arc<dyn Storage> = Arc::<FailAt>::clone(&storage);
+    until_death(|| rig.run(&rig.open(disk)));
+    (appended.load(Ordering::SeqCst), storage.struck())
+}
+
+#[test]
+fn what_was_written_to_after_it_was_read_is_never_deleted_and_told() {
+    for on_success in [OnSuccess::Delete, OnSuccess::Archive] {
+        for at in 1.. {
+            let rig = Rig::in_memory(on_success);
+            rig.drop_file("x.csv", GOOD);
+            let (appended, died) = append_and_die(&rig, at);
+            let publisher = rig.open_disk();
+            rig.run(&publisher);
+            let row = publisher.ledger().files(&Filter::default()).unwrap().remove(0);
+            let kept: Vec<_> = files_below(&rig.pipeline.archive).iter().map(|path| fs::read(path).unwrap()).collect();
+            let wanted: &[&[u8]] = match (appended, on_success) {
+                (true, _) => &[b"a,1\nb,2\nmore\n"],
+                (false, OnSuccess::Delete) => &[],
+                (false, _) => &[GOOD.as_bytes()],
+            };
+            assert_eq!(kept, wanted, "{on_success:?}, died after step {at}");
+            let story = publisher.ledger().story(&row.id).unwrap();
+            let told = story.iter().any(|line| line.message.contains("it was written to after it was read"));
+            assert_eq!((row.outcome, told), (Some(Outcome::Succeeded), appended), "{story:?}");
+            if !died {
+                assert!(appended, "nothing was written to: this tests nothing");
+                break;
+            }
+        }
+    }
+}
+
 #[test]
 fn errors_of_any_kind_know_what_must_happen_next() {
     let id = FileId::parse("x").unwrap();

@@ -2,9 +2,11 @@
 
 use super::super::budget::Cost;
 use super::super::*;
-use super::{AT, a_busy_day, finish, fresh, pipeline, report};
+use super::{AT, a_busy_day, fresh, pipeline, report};
 use crate::clock::ManualClock;
-use crate::job::{DiscoverySource, DriftKind, FileId, Outcome, RejectReason, RowCounts, StageCost};
+use crate::job::{
+    CrashCause, DiscoverySource, DriftKind, FileId, Outcome, RejectReason, RetryReason, RowCounts, StageCost,
+};
 
 fn written(telemetry: &Telemetry, format: Format) -> String {
     telemetry.exposition().write(format, &BTreeSet::new())
@@ -146,7 +148,8 @@ fn the_budget_is_what_a_pipeline_really_costs() {
 fn a_hundred_thousand_names_add_no_series() {
     let telemetry = fresh();
     a_busy_day(&telemetry);
-    finish(&telemetry, Outcome::Duplicate, None);
+    // What is known once: every outcome's times.
+    know_everything(&telemetry, "taxi");
     let before = series(&written(&telemetry, Format::OpenMetrics));
     for number in 0..100_000_u32 {
         let name = format!("drop-{number:05}-\u{202e}\n\".csv");
@@ -158,6 +161,24 @@ fn a_hundred_thousand_names_add_no_series() {
         telemetry.emit(Event::FileClaimed { pipeline, id: &id, name: &name, bytes });
         let wait = Duration::from_millis(u64::from(number));
         telemetry.emit(Event::FileStarted { pipeline, id: &id, name: &name, attempt: 1, trace_id: &trace_id, wait });
+        let (reason, message, attempt) = (RetryReason::Crash, &*name, 1);
+        telemetry.emit(Event::FileRetried { pipeline, id: &id, name: &name, reason, message, attempt, delay: wait });
+        telemetry.emit(Event::WorkerCrashed { cause: CrashCause::Killed, pipeline, id: id.as_str(), message });
+        telemetry.emit(Event::FileFinished {
+            pipeline,
+            id: &id,
+            name: &name,
+            trace_id: &trace_id,
+            outcome: Outcome::ALL[number as usize % Outcome::ALL.len()],
+            at,
+            duration: wait,
+            latency: wait,
+            report: None,
+            reason: None,
+            message,
+            rows_quarantined: 0,
+        });
+        telemetry.emit(Event::Error { component: "publish", kind: "archive", message });
     }
     let text = written(&telemetry, Format::OpenMetrics);
     assert_eq!(series(&text), before);
