@@ -22,7 +22,7 @@ EQUIVALENT = {
     ("ForebayPipelineStalled", "sum to max"): "of counts, the sum is above 0 exactly when the largest is",
     ("ForebayWatcherUnhealthy", "sum to max"): "the matchers leave one series per instance",
     ("ForebayOldestPendingTooOld", "+ to -"): "what is added is 0: the others stand before `or`",
-    ("ForebaySchemaDrift", "1h times 2"): "the hour before the last one is part of the day that makes it known",
+    ("ForebaySchemaDrift", "1h times 2"): "the hour before the last one is part of the days that make it known",
     ("instance_pipeline:forebay_pipeline_info:first_timestamp", "min_over_time to max_over_time"): "it never changes",
 }
 

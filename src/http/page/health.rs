@@ -79,18 +79,18 @@ pub(super) fn judge(pipeline: &PipelineNow, daemon: &DaemonNow) -> Verdict {
 
 type Found = Option<(Health, Reason)>;
 
-fn because(health: Health, words: impl Into<String>) -> Found {
-    Some((health, Reason { words: words.into(), link: None }))
+fn because(health: Health, words: impl Into<String>) -> (Health, Reason) {
+    (health, Reason { words: words.into(), link: None })
 }
 
 fn miscounted(pipeline: &PipelineNow, _: &DaemonNow) -> Found {
     if pipeline.rows.conserved() {
         return None;
     }
-    because(
+    Some(because(
         Health::Failing,
         "rows read are not rows written, rejected and dropped: a fault of forebay, keep the archive",
-    )
+    ))
 }
 
 fn refused(pipeline: &PipelineNow, daemon: &DaemonNow) -> Found {
@@ -99,7 +99,7 @@ fn refused(pipeline: &PipelineNow, daemon: &DaemonNow) -> Found {
         return None;
     }
     let ago = span(daemon.at.since(failed));
-    because(Health::Failing, format!("a file was refused or given up {ago} ago, and none was published since"))
+    Some(because(Health::Failing, format!("a file was refused or given up {ago} ago, and none was published since")))
 }
 
 fn stale(pipeline: &PipelineNow, daemon: &DaemonNow) -> Found {
@@ -111,7 +111,7 @@ fn stale(pipeline: &PipelineNow, daemon: &DaemonNow) -> Found {
     if age <= objective {
         return None;
     }
-    because(Health::Late, format!("{words} {}; the objective is {}", span(age), span(objective)))
+    Some(because(Health::Late, format!("{words} {}; the objective is {}", span(age), span(objective))))
 }
 
 fn waits(pipeline: &PipelineNow, daemon: &DaemonNow) -> Found {
@@ -121,7 +121,7 @@ fn waits(pipeline: &PipelineNow, daemon: &DaemonNow) -> Found {
     }
     let limit =
         pipeline.latency.map_or("no objective is set".to_owned(), |of| format!("the objective is {}", span(of)));
-    because(Health::Late, format!("a file has waited for {}; {limit}", span(waited)))
+    Some(because(Health::Late, format!("a file has waited for {}; {limit}", span(waited))))
 }
 
 fn in_quarantine(pipeline: &PipelineNow, _: &DaemonNow) -> Found {
@@ -138,25 +138,25 @@ fn in_progress(pipeline: &PipelineNow, daemon: &DaemonNow) -> Found {
     if taken <= pipeline.latency.unwrap_or_default().max(LONG_WORK) {
         return None;
     }
-    because(Health::Attention, format!("a file has been in progress for {}", span(taken)))
+    Some(because(Health::Attention, format!("a file has been in progress for {}", span(taken))))
 }
 
 fn unwatched(pipeline: &PipelineNow, daemon: &DaemonNow) -> Found {
     if pipeline.watching || daemon.readiness == Readiness::Starting {
         return None;
     }
-    because(Health::Attention, "file events do not arrive: files are found by scans only")
+    Some(because(Health::Attention, "file events do not arrive: files are found by scans only"))
 }
 
 fn paused(pipeline: &PipelineNow, daemon: &DaemonNow) -> Found {
     if daemon.readiness == Readiness::Draining {
-        return because(Health::Paused, "the daemon is draining: nothing new is begun");
+        return Some(because(Health::Paused, "the daemon is draining: nothing new is begun"));
     }
     if pipeline.pending == 0 || daemon.waits_for.is_empty() {
         return None;
     }
     let resources: Vec<&str> = daemon.waits_for.iter().copied().collect();
-    because(Health::Paused, format!("files wait for {}", resources.join(" and ")))
+    Some(because(Health::Paused, format!("files wait for {}", resources.join(" and "))))
 }
 
 #[cfg(test)]

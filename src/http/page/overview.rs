@@ -294,7 +294,7 @@ mod tests {
         assert_eq!(told(&daemon, &[("a", Health::Attention)]), "a needs attention");
         let two = [("a", Health::Attention), ("b", Health::Paused), ("c", Health::Attention)];
         assert_eq!(told(&daemon, &two), "a, c need attention; b paused");
-        daemon.stuck = Some(std::time::Duration::from_secs(120));
+        daemon.stuck = Some(std::time::Duration::from_mins(2));
         assert_eq!(told(&daemon, &mixed), "Stuck: the engine has given no sign of life for 2 min");
         daemon.readiness = Readiness::Draining;
         assert!(told(&daemon, &mixed).starts_with("Draining"));
