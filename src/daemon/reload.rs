@@ -115,7 +115,7 @@ impl Reloader {
     fn prepare(&self, next: &Generation) -> Result<Anew, String> {
         let storage = &*self.shared.storage;
         setup::make_folders(storage, &next.config).map_err(|error| error.to_string())?;
-        self.shared.locks.all(storage, next)?;
+        self.shared.locks.all(storage, next, |key| self.shared.plans().any(key).is_some())?;
         self.shared.runner.prepare(&next.config).map_err(|why| format!("no worker starts with it: {why}"))?;
         let new: Vec<Arc<Pipeline>> = {
             let plans = self.shared.plans();
