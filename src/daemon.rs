@@ -3,6 +3,7 @@
 //! Three tasks: the endpoint, the engine's loop, and upkeep. The first that ends without being asked to stops the others,
 //! by name, and the process ends with an error: a daemon nobody can watch, or that does nothing, is worse than none.
 
+mod apart;
 mod door;
 mod effects;
 mod error;
@@ -17,7 +18,6 @@ mod manager;
 mod reload;
 mod run;
 mod setup;
-mod steps;
 mod story;
 mod upkeep;
 mod view;

@@ -94,10 +94,17 @@ impl Locks {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|_, lock| Arc::strong_count(lock) > 1);
     }
 
-    /// Locks every pipeline of a configuration, but for outputs that are gone.
-    pub(super) fn all(&self, storage: &dyn Storage, generation: &Generation) -> Result<(), String> {
+    /// Locks every pipeline of a configuration that is to take the place of another, but for outputs that are gone. One that is `known` already may have
+    /// folders that are not sound: its scans say so, and whoever can write to its inbox must not hold up the others.
+    pub(super) fn all(
+        &self,
+        storage: &dyn Storage,
+        generation: &Generation,
+        known: impl Fn(&str) -> bool,
+    ) -> Result<(), String> {
         generation.lanes.values().try_for_each(|lane| match self.lock(storage, lane) {
             Ok(()) | Err(NotOurs::Gone(_)) => Ok(()),
+            Err(NotOurs::Unsound(_)) if known(&lane.key) => Ok(()),
             Err(why @ (NotOurs::Another(..) | NotOurs::Unsound(_))) => Err(why.to_string()),
         })
     }
@@ -155,22 +162,22 @@ mod tests {
         let text = "[pipelines.p]\ncolumns.x = \"int64\"";
         let (ours, theirs) = (Locks::default(), Locks::default());
         let first = generation(dir.path(), text);
-        ours.all(&Disk::new(), &first).unwrap();
+        ours.all(&Disk::new(), &first, |_| false).unwrap();
         let next = generation(dir.path(), &format!("{text}\n[pipelines.q]\ncolumns.x = \"int64\""));
-        ours.all(&Disk::new(), &next).expect("a reload shares the locks of before");
+        ours.all(&Disk::new(), &next, |_| false).expect("a reload shares the locks of before");
         drop(first);
         let other = generation(dir.path(), text);
-        let refused = theirs.all(&Disk::new(), &other).unwrap_err();
+        let refused = theirs.all(&Disk::new(), &other, |_| false).unwrap_err();
         assert!(refused.contains(&format!("another forebay (pid {})", std::process::id())), "{refused}");
         assert!(refused.contains("data/in/p"), "{refused}");
         assert!(!other.lanes["p"].locks.are_ours(&other.lanes["p"].pipeline));
         let file_in_progress = Arc::clone(&next.lanes["p"]);
         drop(next);
         ours.release();
-        assert!(theirs.all(&Disk::new(), &other).is_err(), "its last file is not done");
+        assert!(theirs.all(&Disk::new(), &other, |_| false).is_err(), "its last file is not done");
         drop(file_in_progress);
         ours.release();
-        theirs.all(&Disk::new(), &other).unwrap();
+        theirs.all(&Disk::new(), &other, |_| false).unwrap();
         assert!(other.lanes["p"].locks.are_ours(&other.lanes["p"].pipeline));
     }
 
@@ -183,9 +190,9 @@ mod tests {
         };
         let (ours, theirs) = (Locks::default(), Locks::default());
         let (first, second, same) = (text("a"), text("b"), text("a"));
-        ours.all(&Disk::new(), &first).unwrap();
-        theirs.all(&Disk::new(), &second).unwrap();
-        let refused = theirs.all(&Disk::new(), &same).unwrap_err();
+        ours.all(&Disk::new(), &first, |_| false).unwrap();
+        theirs.all(&Disk::new(), &second, |_| false).unwrap();
+        let refused = theirs.all(&Disk::new(), &same, |_| false).unwrap_err();
         assert!(refused.contains("/a: stop it"), "{refused}");
     }
 
@@ -195,11 +202,23 @@ mod tests {
         let text = "[pipelines.p]\ncolumns.x = \"int64\"";
         let (ours, theirs) = (Locks::default(), Locks::default());
         let (first, other) = (generation(dir.path(), text), generation(dir.path(), text));
-        ours.all(&Disk::new(), &first).unwrap();
+        ours.all(&Disk::new(), &first, |_| false).unwrap();
         let inbox = dir.path().join("data/in/p");
         rustix::fs::rename(&inbox, dir.path().join("away")).unwrap();
         Disk::new().make_dirs(&inbox).unwrap();
-        ours.all(&Disk::new(), &first).unwrap();
-        assert!(theirs.all(&Disk::new(), &other).unwrap_err().contains("data/in/p"));
+        ours.all(&Disk::new(), &first, |_| false).unwrap();
+        assert!(theirs.all(&Disk::new(), &other, |_| false).unwrap_err().contains("data/in/p"));
+    }
+
+    #[test]
+    fn a_link_in_an_inbox_holds_up_no_reload_that_does_not_bring_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let generation = generation(dir.path(), "[pipelines.p]\ncolumns.x = \"int64\"");
+        std::os::unix::fs::symlink(dir.path(), dir.path().join("data/in/p/.forebay")).unwrap();
+        let locks = Locks::default();
+        let refused = locks.all(&Disk::new(), &generation, |_| false).unwrap_err();
+        assert!(refused.contains("symbolic link"), "{refused}");
+        locks.all(&Disk::new(), &generation, |key| key == "p").unwrap();
+        assert!(!generation.lanes["p"].locks.are_ours(&generation.lanes["p"].pipeline), "its files wait");
     }
 }

@@ -116,7 +116,7 @@ impl Reloader {
         let Shared { storage, publisher, telemetry, .. } = &*self.shared;
         setup::make_folders(&**storage, &next.config).map_err(|error| error.to_string())?;
         setup::make_outputs(publisher, &next.config, telemetry).map_err(|error| error.to_string())?;
-        self.shared.locks.all(&**storage, next)?;
+        self.shared.locks.all(&**storage, next, |key| self.shared.plans().any(key).is_some())?;
         self.shared.runner.prepare(&next.config).map_err(|why| format!("no worker starts with it: {why}"))?;
         let new: Vec<Arc<Pipeline>> = {
             let plans = self.shared.plans();

@@ -6,9 +6,10 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::steps::Steps;
+use super::apart::Apart;
 use super::{Shared, Told};
 use crate::config::Config;
 use crate::telemetry::process;
@@ -22,78 +23,29 @@ const QUARANTINE: u64 = 10;
 /// Counting the ledger may take so long at every file that goes to quarantine.
 const CHEAP: Duration = Duration::from_millis(5);
 
-/// What the volumes had last, by a folder on each: bytes free and in all.
-type Rooms = Mutex<BTreeMap<PathBuf, (u64, u64)>>;
+/// What is known from the rounds before.
+#[derive(Default)]
+struct Known {
+    apart: Apart,
+    /// What the volumes had last, by a folder on each: bytes free and in all.
+    rooms: Mutex<BTreeMap<PathBuf, (u64, u64)>>,
+}
 
-/// Looks after the gauges until it is dropped. Every folder is looked at on its own: one volume that hangs keeps nobody from
-/// the others.
+/// Looks after the gauges until it is dropped. One volume that hangs keeps nobody from the others: the next round begins all the
+/// same, and leaves out what hangs.
 pub(super) async fn keep(shared: Arc<Shared>) -> Result<(), String> {
     let mut ticks = interval(ROUND);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let (mut steps, rooms) = (Steps::default(), Arc::<Rooms>::default());
+    let (mut rounds, known) = (JoinSet::new(), Arc::<Known>::default());
     let mut round = 0_u64;
     loop {
         tokio::select! {
             _ = ticks.tick() => {
-                begin(&shared, &mut steps, &rooms, round);
+                let (shared, known, number) = (Arc::clone(&shared), Arc::clone(&known), round);
+                drop(rounds.spawn_blocking(move || shared.round(number, &known)));
                 round += 1;
             }
-            ended = steps.ended() => ended?,
-        }
-    }
-}
-
-/// One piece of it.
-type Act = Box<dyn FnOnce(&Shared) -> Result<(), String> + Send>;
-
-/// Begins everything that is to be looked after in this round.
-fn begin(shared: &Arc<Shared>, steps: &mut Steps, rooms: &Arc<Rooms>, round: u64) {
-    let mut step = |name: String, act: Act| {
-        let shared = Arc::clone(shared);
-        steps.begin(name, move || act(&shared));
-    };
-    step(
-        "processes".to_owned(),
-        Box::new(|shared| {
-            shared.telemetry.run_upkeep();
-            shared.telemetry.emit(Told::WorkersResident { workers: &shared.runner.resident() });
-            // Those that have ended first: who ends in between is counted later, not twice.
-            let ended = process::processor_ticks_of_ended();
-            let time = process::time_of(ended + shared.runner.processor_ticks());
-            shared.telemetry.emit(Told::WorkersProcessor { time });
-            Ok(())
-        }),
-    );
-    step(
-        "ledger".to_owned(),
-        Box::new(|shared| {
-            shared.publisher.ledger().still_there().map_err(|error| error.to_string())?;
-            shared.holdings();
-            Ok(())
-        }),
-    );
-    let plan = shared.plan();
-    for folder in VOLUMES.iter().flat_map(|(_, folders)| folders(&plan.config)) {
-        let rooms = Arc::clone(rooms);
-        step(
-            format!("room in {}", folder.display()),
-            Box::new(move |shared| {
-                shared.look_at(folder, &rooms);
-                Ok(())
-            }),
-        );
-    }
-    if round.is_multiple_of(QUARANTINE) {
-        for lane in plan.lanes.values().cloned() {
-            step(
-                format!("quarantine of {}", lane.key),
-                Box::new(move |shared| {
-                    if let Err(error) = shared.publisher.reconcile_quarantine(&lane.pipeline) {
-                        shared.error("publish", "quarantine", &error.to_string());
-                    }
-                    Ok(())
-                }),
-            );
+            Some(done) = rounds.join_next() => done.map_err(|error| error.to_string())??,
         }
     }
 }
@@ -109,10 +61,39 @@ const VOLUMES: [(&str, Folders); 3] = [
 ];
 
 impl Shared {
+    fn round(&self, round: u64, known: &Known) -> Result<(), String> {
+        self.telemetry.run_upkeep();
+        self.telemetry.emit(Told::WorkersResident { workers: &self.runner.resident() });
+        // Those that have ended first: who ends in between is counted later, not twice.
+        let ended = process::processor_ticks_of_ended();
+        let time = process::time_of(ended + self.runner.processor_ticks());
+        self.telemetry.emit(Told::WorkersProcessor { time });
+        known.apart.run("ledger", || self.look_at_the_ledger()).unwrap_or(Ok(()))?;
+        let plan = self.plan();
+        for folder in VOLUMES.iter().flat_map(|(_, folders)| folders(&plan.config)) {
+            let name = format!("room in {}", folder.display());
+            known.apart.run(&name, || self.look_at(folder, known));
+        }
+        for lane in plan.lanes.values().filter(|_| round.is_multiple_of(QUARANTINE)) {
+            known.apart.run(&format!("quarantine of {}", lane.key), || {
+                if let Err(error) = self.publisher.reconcile_quarantine(&lane.pipeline) {
+                    self.error("publish", "quarantine", &error.to_string());
+                }
+            });
+        }
+        Ok(())
+    }
+
+    fn look_at_the_ledger(&self) -> Result<(), String> {
+        self.publisher.ledger().still_there().map_err(|error| error.to_string())?;
+        self.holdings();
+        Ok(())
+    }
+
     /// Looks how much room there is in one folder, and tells what that changes: of several volumes the one with the least.
-    fn look_at(&self, folder: PathBuf, rooms: &Rooms) {
+    fn look_at(&self, folder: PathBuf, known: &Known) {
         let room = room(&folder);
-        let mut rooms = rooms.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut rooms = known.rooms.lock().unwrap_or_else(PoisonError::into_inner);
         match room {
             Some(room) => drop(rooms.insert(folder, room)),
             None => drop(rooms.remove(&folder)),

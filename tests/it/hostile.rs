@@ -127,6 +127,19 @@ fn a_truncated_gzip_is_refused() {
 }
 
 #[test]
+fn a_gzip_that_was_filled_up_with_zeros_is_whole() {
+    let project = project();
+    let daemon = project.start();
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    encoder.write_all(SOUND.as_bytes()).unwrap();
+    let padded = [encoder.finish().unwrap(), vec![0; 300_000]].concat();
+    project.drop_file("p", "padded.csv.gz", &padded);
+    daemon.wait_processed("p", 1);
+    assert_eq!(project.published("p")[0].rows(), [2, 2, 0, 0], "{}", daemon.log());
+    refused("junk.csv.gz", &[padded, b"junk".to_vec()].concat(), "bad_compression", "behind the zeros");
+}
+
+#[test]
 fn a_truncated_zstd_is_refused() {
     let rows: String = (0..5000).map(|id| format!("{id},{}\n", id * 7 % 13)).collect();
     let whole = zstd::encode_all(format!("id,amount\n{rows}").as_bytes(), 3).unwrap();
