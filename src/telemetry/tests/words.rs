@@ -124,7 +124,7 @@ fn every_word_is_spoken_somewhere_in_the_code_that_runs() {
     wanted.extend(variants("Resource", Resource::ALL));
     wanted.extend(spoken(Name::LedgerErrors, &["(\"*\", |", "op: \"*\""]));
     wanted.extend(spoken(Name::WatchEvents, &["Some((\"*\", "]));
-    wanted.extend(spoken(Name::FilesystemFree, &["least(\"*\", "]));
+    wanted.extend(spoken(Name::FilesystemFree, &["(\"*\", |config|"]));
     for (component, kinds) in ERROR_KINDS.iter().filter(|(component, _)| *component != "telemetry") {
         wanted.extend(kinds.iter().map(|kind| match (*component, *kind) {
             // A task of the daemon that ended: its component is worked out.
