@@ -61,7 +61,8 @@ fn site() -> (Project, Daemon) {
     wait_for("the file that kills its worker to be given up", || {
         let scrape = daemon.scrape();
         let of = |name: &str| scrape.metric(name).label("pipeline", "rides");
-        if of("forebay_files_in_flight").value() > 0.5 {
+        // A worker that dies before it has the file costs the file nothing.
+        if of("forebay_in_flight_rows").value() > 0.5 {
             for worker in workers(&daemon) {
                 // Gone by itself is fine.
                 kill_process(worker, Signal::KILL).ok();
