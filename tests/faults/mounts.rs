@@ -2,6 +2,9 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
+
+use crate::daemon::PATIENCE;
 
 /// Runs a command; on failure returns what it said.
 pub(crate) fn run(program: &str, args: &[&str]) -> Result<String, String> {
@@ -31,6 +34,15 @@ impl Mount {
     pub(crate) fn unmount(self) -> Result<(), String> {
         // Unmounting it once more, at the drop, does nothing.
         run("umount", &[&self.at.display().to_string()]).map(drop)
+    }
+
+    /// The same once nobody uses it any more: a worker outlives its daemon by a moment.
+    pub(crate) fn unmount_when_free(self) {
+        let began = Instant::now();
+        while let Err(why) = run("umount", &[&self.at.display().to_string()]) {
+            assert!(began.elapsed() < PATIENCE, "{why}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 }
 
