@@ -95,7 +95,7 @@ fn workers() -> Vec<Panel> {
         Panel::lines(
             "Back-pressure",
             Unit::of(Name::Backpressure),
-            "1 while work waits for this resource. Memory now and then is normal under load; disk or output means there is no room, so make some.",
+            "1 while work waits for this resource. Memory now and then is normal under load; disk means there is no room, so make some; output, that an output, archive or quarantine cannot be written: the log says why.",
         )
         .ask(max("instance, reason", &of(Name::Backpressure)), "{{instance}} {{reason}}")
         .limits(&[Limit(1.0, "orange")])
