@@ -74,7 +74,7 @@ pub(crate) fn at_any_moment(site: &Site) -> Verdict {
     let inventory = Inventory::of(site);
     let contents = files::contents(&dropped);
     files::places(site, &dropped, &inventory, &mut verdict);
-    files::once(&inventory, &contents, &mut verdict);
+    files::once(&inventory, &contents, &ledger::arrivals(&site.state), &mut verdict);
     files::published(&inventory, &contents, 0, &mut verdict);
     verdict
 }
@@ -99,7 +99,7 @@ fn settled_now(site: &Site) -> Verdict {
     let inventory = Inventory::of(site);
     let contents = files::contents(&dropped);
     files::places(site, &dropped, &inventory, &mut verdict);
-    files::once(&inventory, &contents, &mut verdict);
+    files::once(&inventory, &contents, &[], &mut verdict);
     files::ends(site, &inventory, &contents, &mut verdict);
     files::published(&inventory, &contents, READ, &mut verdict);
     books::account(site, dropped.len(), &inventory, &mut verdict);

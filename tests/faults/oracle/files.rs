@@ -10,6 +10,7 @@ use polars::prelude::{AnyValue, DataFrame, ParquetReader, SerReader as _};
 use super::Verdict;
 use crate::feed::{AMOUNT, Content, Input, Kind, Reject, Row};
 use crate::inventory::{Found, Inventory, Published, hash};
+use crate::ledger::Arrival;
 use crate::site::{OnSuccess, Site, walk};
 
 /// Contents by their hash.
@@ -53,7 +54,8 @@ pub(super) fn places(site: &Site, dropped: &[Input], inventory: &Inventory, verd
 }
 
 /// Every content that is put away is published, and none twice. Between two renames that of a replay is out of sight.
-pub(super) fn once(inventory: &Inventory, contents: &Contents, verdict: &mut Verdict) {
+/// A duplicate may be put away once its original is staged: that one is still claimed then.
+pub(super) fn once(inventory: &Inventory, contents: &Contents, arrivals: &[Arrival], verdict: &mut Verdict) {
     let mut published: BTreeMap<&str, Vec<&Published>> = BTreeMap::new();
     for one in &inventory.published {
         published.entry(one.input()).or_default().push(one);
@@ -66,8 +68,17 @@ pub(super) fn once(inventory: &Inventory, contents: &Contents, verdict: &mut Ver
     }
     for found in &inventory.archive {
         let wanted = contents.get(&found.hash).is_some_and(|content| is_published(content.kind));
-        if wanted && !published.contains_key(found.hash.as_str()) && !inventory.retired.contains(&found.hash) {
-            verdict.lost.push(format!("{} is archived and not published", found.path.display()));
+        if !wanted || published.contains_key(found.hash.as_str()) || inventory.retired.contains(&found.hash) {
+            continue;
+        }
+        let arrival = arrivals.iter().find(|arrival| arrival.id == found.id);
+        let is_duplicate = arrival.is_some_and(|arrival| arrival.outcome.as_deref() == Some("duplicate"));
+        let staged = |original: &&Found| {
+            let of_ledger = arrivals.iter().find(|arrival| arrival.id == original.id);
+            original.hash == found.hash && of_ledger.is_some_and(|arrival| arrival.state == "staged")
+        };
+        if !is_duplicate || !inventory.claimed.iter().any(|original| staged(&original)) {
+            verdict.lost.push(format!("{} is archived and not published: {arrival:?}", found.path.display()));
         }
     }
 }
