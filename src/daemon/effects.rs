@@ -50,10 +50,10 @@ impl Shared {
         first_seen: Timestamp,
     ) -> Result<ClaimResult, Fatal> {
         let pipeline = &lane.pipeline;
-        if !lane.locks.are_ours(pipeline) {
-            let message =
-                format!("{}: its folders are not all there and ours alone; its next scan tries again", lane.key);
-            return Ok(ClaimResult::Failed { disk_full: false, message });
+        if !lane.locks.are_ours(pipeline)
+            && let Err(why) = self.locks.lock(&*self.storage, lane)
+        {
+            return Ok(ClaimResult::Failed { disk_full: false, message: why.to_string() });
         }
         let found = Found { name: (**name).to_owned(), path: pipeline.input.join(&**name), stamp, first_seen };
         Ok(match self.publisher.claim(pipeline, &found) {

@@ -31,7 +31,7 @@ pub(super) enum NotOurs {
     Another(PathBuf, Option<u32>),
     /// Its folders are not as they must be; says how.
     Unsound(String),
-    /// Its output is not there, and is not ours to make: its volume may not be mounted.
+    /// This folder of ours in its output is not there, and not to be made: its volume may not be mounted.
     Gone(PathBuf),
 }
 
@@ -43,7 +43,13 @@ impl std::fmt::Display for NotOurs {
                 write!(f, "another forebay ({holder}) works in {dir}: stop it, or give this one other folders")
             }
             Self::Unsound(why) => f.write_str(why),
-            Self::Gone(output) => write!(f, "the output {} is not there: is its volume mounted?", output.display()),
+            Self::Gone(work) => {
+                let work = work.display();
+                write!(
+                    f,
+                    "{work} is missing: is its volume mounted? If what lay there is gone for good, make this folder"
+                )
+            }
         }
     }
 }
@@ -65,8 +71,9 @@ impl Locks {
         }
         let mut output = held.output.lock().unwrap_or_else(PoisonError::into_inner);
         if output.is_none() {
-            if matches!(storage.stat(&pipeline.staging_root()), Ok(None)) {
-                return Err(NotOurs::Gone(pipeline.output.clone()));
+            let work = pipeline.output.join(".forebay");
+            if matches!(storage.stat(&work), Ok(None)) {
+                return Err(NotOurs::Gone(work));
             }
             *output = Some(self.take(storage, &pipeline.output)?);
         }

@@ -177,6 +177,24 @@ fn an_output_that_is_not_mounted_at_a_start_is_waited_for_and_the_other_pipeline
 }
 
 #[test]
+fn an_output_that_is_gone_for_good_is_made_anew_once_its_folder_is_there() {
+    let dir = tempfile::tempdir().unwrap();
+    put(dir.path(), "a.csv", "id,amount\n1,1\n");
+    let mut daemon = Running::start(dir.path(), PIPELINE);
+    assert_eq!(daemon.wait_finished(1)["a.csv"].0, Outcome::Succeeded);
+    daemon.stop();
+    let output = dir.path().join("data/out/p");
+    rustix::fs::rename(&output, dir.path().join("gone")).unwrap();
+    put(dir.path(), "b.csv", "id,amount\n2,2\n");
+    let mut daemon = Running::start(dir.path(), PIPELINE);
+    daemon.wait_metric("forebay_errors_total{component=\"publish\",kind=\"claim\"} 1");
+    std::fs::create_dir_all(output.join(".forebay")).unwrap();
+    let (outcome, row) = daemon.wait_finished(1).remove("b.csv").unwrap();
+    assert_eq!((outcome, row.attempts), (Outcome::Succeeded, 0));
+    daemon.stop();
+}
+
+#[test]
 fn kept_files_stay_and_are_taken_once() {
     let dir = tempfile::tempdir().unwrap();
     let keep = PIPELINE.replace("settle", "on_success = \"keep\"\nsettle");

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::daemon::PATIENCE;
+/// How long somebody may still use what is to be unmounted.
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Runs a command; on failure returns what it said.
 pub(crate) fn run(program: &str, args: &[&str]) -> Result<String, String> {
@@ -30,18 +31,17 @@ impl Mount {
         Ok(Self { at: at.to_owned() })
     }
 
-    /// Unmounts now. Fails if somebody still uses it.
+    /// Unmounts it once nobody uses it any more.
     pub(crate) fn unmount(self) -> Result<(), String> {
-        // Unmounting it once more, at the drop, does nothing.
-        run("umount", &[&self.at.display().to_string()]).map(drop)
-    }
-
-    /// The same once nobody uses it any more: a worker outlives its daemon by a moment.
-    pub(crate) fn unmount_when_free(self) {
         let began = Instant::now();
-        while let Err(why) = run("umount", &[&self.at.display().to_string()]) {
-            assert!(began.elapsed() < PATIENCE, "{why}");
-            std::thread::sleep(Duration::from_millis(5));
+        loop {
+            match run("umount", &[&self.at.display().to_string()]) {
+                // Unmounting it once more, at the drop, does nothing.
+                Ok(_) => return Ok(()),
+                // A worker outlives its daemon by a moment.
+                Err(_) if began.elapsed() < PATIENCE => std::thread::sleep(Duration::from_millis(5)),
+                Err(why) => return Err(why),
+            }
         }
     }
 }

@@ -187,7 +187,7 @@ impl Disk {
     /// Puts what was held fast in the disk's place. Nobody may use the disk any more.
     fn power_returns(&mut self) {
         for mount in self.live.drain(..).rev() {
-            mount.unmount_when_free();
+            mount.unmount().unwrap();
         }
         // The loop device lets go of the image a moment later.
         let began = Instant::now();
