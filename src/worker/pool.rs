@@ -245,23 +245,13 @@ fn memory_events() -> Option<String> {
 mod tests {
     use super::*;
     use crate::clock::SystemClock;
-    use crate::job::{FileId, FileStamp, Timestamp};
+    use crate::worker::process::tests::a_job;
 
     #[test]
     fn a_worker_that_cannot_be_started_is_not_held_against_the_file() {
         let text = "pipelines.p.columns.a = \"int64\"";
         let config = Arc::new(crate::config::parse(text, Path::new("/f.toml")).unwrap());
-        let job = Job {
-            id: FileId::parse("01a").unwrap(),
-            pipeline: "p".to_owned(),
-            input: "/x".into(),
-            name: "x".to_owned(),
-            stamp: FileStamp { dev: 1, ino: 2, size: 3, mtime_ns: 4 },
-            arrived_at: Timestamp(7),
-            staging: "/y".into(),
-            attempt: 1,
-            trace_id: String::new(),
-        };
+        let job = a_job();
         // The second one starts, and leaves instead of greeting.
         for program in ["/nowhere/forebay", "/bin/false"] {
             let command = WorkerCommand { program: program.into(), args: Vec::new() };

@@ -226,18 +226,13 @@ fn cause(status: ExitStatus) -> CrashCause {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::job::{FileId, FileStamp, Timestamp};
 
-    /// How a job ends in a worker that greets well and then does this.
-    fn fate(then: &str, patience: Patience) -> Death {
-        let ready = serde_json::to_string(&Reply::Ready { version: VERSION.to_owned(), unconfined: None }).unwrap();
-        let script = format!("read line; echo '{ready}'; read line; {then}");
-        let command = WorkerCommand { program: "/bin/sh".into(), args: vec!["-c".into(), script.into()] };
-        let config = crate::config::parse("pipelines.p.columns.a = \"int64\"", Path::new("/f.toml")).unwrap();
-        let (mut worker, _) = Process::start(&command, &config).unwrap();
-        let job = Job {
+    /// A job whose files nobody looks at.
+    pub(in crate::worker) fn a_job() -> Job {
+        Job {
             id: FileId::parse("01a").unwrap(),
             pipeline: "p".to_owned(),
             input: "/x".into(),
@@ -247,7 +242,17 @@ mod tests {
             staging: "/y".into(),
             attempt: 1,
             trace_id: String::new(),
-        };
+        }
+    }
+
+    /// How a job ends in a worker that greets well and then does this.
+    fn fate(then: &str, patience: Patience) -> Death {
+        let ready = serde_json::to_string(&Reply::Ready { version: VERSION.to_owned(), unconfined: None }).unwrap();
+        let script = format!("read line; echo '{ready}'; read line; {then}");
+        let command = WorkerCommand { program: "/bin/sh".into(), args: vec!["-c".into(), script.into()] };
+        let config = crate::config::parse("pipelines.p.columns.a = \"int64\"", Path::new("/f.toml")).unwrap();
+        let (mut worker, _) = Process::start(&command, &config).unwrap();
+        let job = a_job();
         let ended = worker.run(&job, &CancellationToken::new(), &|_| {}, &SystemClock, patience);
         ended.err().expect("it never answers")
     }

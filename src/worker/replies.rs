@@ -20,6 +20,8 @@ const CHUNK: usize = 64 << 10;
 /// The answers of one worker.
 pub(super) struct Replies {
     pipe: ChildStdout,
+    /// What one read takes in: kept, as a small file has several answers.
+    chunk: Box<[u8]>,
     held: Vec<u8>,
     /// Bytes of it in which there is no line end.
     searched: usize,
@@ -30,7 +32,7 @@ impl Replies {
     pub(super) fn new(pipe: ChildStdout) -> io::Result<Self> {
         let flags = rustix::fs::fcntl_getfl(&pipe)?;
         rustix::fs::fcntl_setfl(&pipe, flags | OFlags::NONBLOCK)?;
-        Ok(Self { pipe, held: Vec::new(), searched: 0 })
+        Ok(Self { pipe, chunk: vec![0; CHUNK].into(), held: Vec::new(), searched: 0 })
     }
 
     /// Returns the next whole answer, if there is one by the end of `time`. Their end is an error.
@@ -61,10 +63,9 @@ impl Replies {
 
     /// Takes in what is there.
     fn read(&mut self) -> io::Result<()> {
-        let mut chunk = vec![0; CHUNK];
-        match self.pipe.read(&mut chunk) {
+        match self.pipe.read(&mut self.chunk) {
             Ok(0) => return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "its answers ended")),
-            Ok(read) => self.held.extend_from_slice(chunk.get(..read).unwrap_or_default()),
+            Ok(read) => self.held.extend_from_slice(self.chunk.get(..read).unwrap_or_default()),
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
             Err(error) => return Err(error),
         }
