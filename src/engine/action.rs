@@ -162,8 +162,6 @@ pub enum ClaimResult {
     Vanished,
     /// It is no regular file.
     NotAFile(&'static str),
-    /// It was done with before and lies in place (`on_success = "keep"`).
-    AlreadyDone,
     /// The claim failed; the file lies where it was, or the ledger will find it.
     Failed {
         /// Whether a disk is full.

@@ -64,7 +64,7 @@ impl State {
             ClaimResult::Failed { disk_full: true, .. } => {}
             ClaimResult::Failed { .. } | ClaimResult::Claimed(_) => lane.disk.undecided(),
             // Who waited is gone. The next one finds out by itself whether the disk is still full.
-            ClaimResult::Changed | ClaimResult::Vanished | ClaimResult::NotAFile(_) | ClaimResult::AlreadyDone => {
+            ClaimResult::Changed | ClaimResult::Vanished | ClaimResult::NotAFile(_) => {
                 lane.disk.lift();
             }
         }
@@ -75,18 +75,15 @@ impl State {
                 let own = self.limits.retry.delay(failures, self.jitter.u64(..));
                 if *disk_full { self.disk_full(&pipeline, now) } else { own }
             }
-            ClaimResult::Claimed(_)
-            | ClaimResult::Changed
-            | ClaimResult::Vanished
-            | ClaimResult::NotAFile(_)
-            | ClaimResult::AlreadyDone => Duration::ZERO,
+            ClaimResult::Claimed(_) | ClaimResult::Changed | ClaimResult::Vanished | ClaimResult::NotAFile(_) => {
+                Duration::ZERO
+            }
         };
         self.inbox(&pipeline, out, |inbox, wants| match &result {
             ClaimResult::Claimed(Claimed { id, .. }) => inbox.claimed(&name, id, now, wants),
             ClaimResult::Changed => inbox.look_anew(&name, None, now, wants),
             ClaimResult::Vanished => inbox.leave(&name, now, wants),
             ClaimResult::NotAFile(kind) => inbox.refuse(&name, kind, now.monotonic + cap, wants),
-            ClaimResult::AlreadyDone => inbox.keep(&name, None, now, wants),
             ClaimResult::Failed { .. } => inbox.hold(&name, now.monotonic + delay, wants),
         });
         match result {
@@ -94,7 +91,7 @@ impl State {
             ClaimResult::Failed { disk_full, message } => {
                 out.push(Action::Tell(Tell::ClaimFailed { pipeline, name, disk_full, message, delay }));
             }
-            ClaimResult::Changed | ClaimResult::Vanished | ClaimResult::NotAFile(_) | ClaimResult::AlreadyDone => {}
+            ClaimResult::Changed | ClaimResult::Vanished | ClaimResult::NotAFile(_) => {}
         }
     }
 
