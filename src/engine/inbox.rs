@@ -1,8 +1,12 @@
-//! The candidates of one inbox: what is known of each name until it is claimed. Pure.
+//! The candidates of one inbox, until they are claimed. Pure.
+
+mod candidate;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
+
+use candidate::{Candidate, Phase, arrival};
 
 use super::state::Backlog;
 use super::{Action, Now, Rules, Tell};
@@ -15,51 +19,6 @@ pub(super) struct Wants {
     pub(super) actions: Vec<Action>,
     pub(super) looks: Vec<Name>,
     pub(super) wakes: Vec<(Duration, Name)>,
-}
-
-#[derive(Debug, Clone)]
-struct Candidate {
-    /// When it arrived, as far as anybody knows: when it was first seen, or what [`arrival`] makes of it.
-    first_seen: Timestamp,
-    source: DiscoverySource,
-    /// An event spoke of it.
-    hinted: bool,
-    /// It was told of as discovered.
-    told: bool,
-    /// When the newest look taken in began: older ones that come late are dropped.
-    seen_at: Duration,
-    /// A look is under way, asked for at this time.
-    looking: Option<Duration>,
-    /// An event came while a look or a claim was under way or while the file was being processed in place.
-    again: bool,
-    /// Claims that failed in a row.
-    claim_failures: u32,
-    /// Why a claim refused the file as it is; told once, tried again quietly, and not pending meanwhile.
-    refused: Option<&'static str>,
-    settle: Option<Settle>,
-    phase: Phase,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Phase {
-    /// Known by name only.
-    New,
-    /// Seen; may still grow.
-    Settling,
-    /// Whole, but its marker is missing.
-    Unmarked,
-    /// Whole.
-    Ready,
-    /// Whole, but its claim failed: not before this time.
-    Held(Duration),
-    /// Being claimed.
-    Claiming,
-    /// Being processed where it lies (`on_success = "keep"`).
-    Taken(FileId),
-    /// Done with, still where it lies (`on_success = "keep"`).
-    Kept,
-    /// No regular file.
-    NotAFile(&'static str),
 }
 
 /// Oldest first: first seen, then last written, then by name.
@@ -484,41 +443,6 @@ impl Inbox {
         candidate.hinted = false;
         if std::mem::take(&mut candidate.again) {
             self.hint(name, now, wants);
-        }
-    }
-}
-
-/// Returns when a file arrived that lay in the inbox before anybody looked: nobody saw it come, but the last write and the
-/// rename into the inbox are what the file system remembers of it. So a restart does not make waiting files young again.
-///
-/// The limits: whatever else changes the inode (`chmod`, a hard link) makes it younger; a file system that does not note
-/// renames tells of the last write, which may be older; one that remembers nothing has 0, and a clock that was ahead tells of
-/// the future: then it arrives now.
-fn arrival(changed: Timestamp, now: Timestamp) -> Timestamp {
-    if changed > Timestamp(0) { changed.min(now) } else { now }
-}
-
-impl Candidate {
-    const fn new(source: DiscoverySource, now: Now) -> Self {
-        Self {
-            first_seen: now.wall,
-            source,
-            hinted: false,
-            told: false,
-            seen_at: Duration::ZERO,
-            looking: None,
-            again: false,
-            claim_failures: 0,
-            refused: None,
-            settle: None,
-            phase: Phase::New,
-        }
-    }
-
-    fn look(&mut self, name: &Name, now: Now, wants: &mut Wants) {
-        if self.looking.is_none() {
-            self.looking = Some(now.monotonic);
-            wants.looks.push(Arc::clone(name));
         }
     }
 }
