@@ -82,7 +82,97 @@ impl<R: Read> Read for Decoding<R> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    /// Every encoding of the WHATWG standard.
+    const ENCODINGS: [&Encoding; 39] = [
+        encoding_rs::BIG5,
+        encoding_rs::EUC_JP,
+        encoding_rs::EUC_KR,
+        encoding_rs::GB18030,
+        encoding_rs::GBK,
+        encoding_rs::IBM866,
+        encoding_rs::ISO_2022_JP,
+        encoding_rs::ISO_8859_2,
+        encoding_rs::ISO_8859_3,
+        encoding_rs::ISO_8859_4,
+        encoding_rs::ISO_8859_5,
+        encoding_rs::ISO_8859_6,
+        encoding_rs::ISO_8859_7,
+        encoding_rs::ISO_8859_8,
+        encoding_rs::ISO_8859_8_I,
+        encoding_rs::ISO_8859_10,
+        encoding_rs::ISO_8859_13,
+        encoding_rs::ISO_8859_14,
+        encoding_rs::ISO_8859_15,
+        encoding_rs::ISO_8859_16,
+        encoding_rs::KOI8_R,
+        encoding_rs::KOI8_U,
+        encoding_rs::MACINTOSH,
+        encoding_rs::SHIFT_JIS,
+        encoding_rs::UTF_8,
+        encoding_rs::UTF_16BE,
+        encoding_rs::UTF_16LE,
+        encoding_rs::WINDOWS_874,
+        encoding_rs::WINDOWS_1250,
+        encoding_rs::WINDOWS_1251,
+        encoding_rs::WINDOWS_1252,
+        encoding_rs::WINDOWS_1253,
+        encoding_rs::WINDOWS_1254,
+        encoding_rs::WINDOWS_1255,
+        encoding_rs::WINDOWS_1256,
+        encoding_rs::WINDOWS_1257,
+        encoding_rs::WINDOWS_1258,
+        encoding_rs::X_MAC_CYRILLIC,
+        encoding_rs::X_USER_DEFINED,
+    ];
+
+    /// Gives its bytes a few at a time.
+    struct Pieces<'a> {
+        bytes: &'a [u8],
+        most: usize,
+    }
+
+    impl Read for Pieces<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let most = self.most.min(buffer.len());
+            self.bytes.read(&mut buffer[..most])
+        }
+    }
+
+    /// Bytes of which many begin, end or are characters of several bytes, or change the state of a decoder that has one.
+    fn bytes() -> impl Strategy<Value = Vec<u8>> {
+        let piece = prop_oneof![
+            any::<u8>().prop_map(|byte| vec![byte]),
+            any::<[u8; 2]>().prop_map(Vec::from),
+            any::<char>().prop_map(|character| character.to_string().into_bytes()),
+            any::<char>().prop_map(|c| c
+                .encode_utf16(&mut [0; 2])
+                .iter()
+                .flat_map(|unit| unit.to_le_bytes())
+                .collect()),
+            prop::sample::select(vec!["\x1b(B", "\x1b(J", "\x1b(I", "\x1b$B", "\x1b$@", "\n", ",", "\""])
+                .prop_map(|text| text.as_bytes().to_vec()),
+        ];
+        prop::collection::vec(piece, 0..60).prop_map(|pieces| pieces.concat())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4000))]
+
+        #[test]
+        fn pieces_decode_to_what_the_whole_does(
+            encoding in prop::sample::select(ENCODINGS.to_vec()), bytes in bytes(), most in 1_usize..9,
+        ) {
+            let mut text = Vec::new();
+            Decoding::new(Pieces { bytes: &bytes, most }, encoding).read_to_end(&mut text).unwrap();
+            let marked = text.split(|byte| *byte == UNDECODABLE).collect::<Vec<_>>().join("\u{fffd}".as_bytes());
+            let (whole, _) = encoding.decode_without_bom_handling(&bytes);
+            prop_assert_eq!(String::from_utf8(marked).unwrap(), whole, "{}", encoding.name());
+        }
+    }
 
     fn decode(bytes: &[u8], encoding: &'static Encoding) -> Vec<u8> {
         let mut text = Vec::new();
