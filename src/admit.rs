@@ -14,7 +14,7 @@ use crate::storage::StorageError;
 
 mod claim;
 
-pub use claim::{PutBack, claim, claimed_root, put_back};
+pub use claim::{PutBack, claim, put_back};
 pub(crate) use claim::{claimed_path, same_file};
 
 /// A settled file in an inbox.

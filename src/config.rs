@@ -109,14 +109,6 @@ pub struct Pipeline {
     pub config_hash: String,
 }
 
-impl Pipeline {
-    /// Returns the folder below which attempts write their outputs until they are published.
-    #[must_use]
-    pub fn staging_root(&self) -> PathBuf {
-        self.output.join(".forebay").join("staging")
-    }
-}
-
 /// `on_success`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnSuccess {

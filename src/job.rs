@@ -5,6 +5,7 @@
 
 mod kept;
 mod name;
+pub mod places;
 mod sets;
 
 use std::collections::BTreeMap;

@@ -20,7 +20,9 @@ use std::sync::Arc;
 use crate::admit::{self, Arrival, Claim, Found, PutBack};
 use crate::clock::Clock;
 use crate::config::Pipeline;
-use crate::job::{FileId, Job, JobReport, Outcome, QuarantineReason, RejectReason, RetryReason, RowCounts, Timestamp};
+use crate::job::{
+    FileId, Job, JobReport, Outcome, QuarantineReason, RejectReason, RetryReason, RowCounts, Timestamp, places,
+};
 use crate::ledger::{
     ArchiveDecision, AttemptEnd, FileRow, FileState, Ledger, QuarantineDecision, Reservation, StagedFacts,
 };
@@ -143,7 +145,7 @@ impl Publisher {
             return self.finished(pipeline, row).map(|finished| Begun::Finished(Box::new(finished)));
         }
         let staging = names::staging(&pipeline.output, &row.id, row.starts);
-        self.storage.make_dirs(&names::staging_root(&pipeline.output))?;
+        self.storage.make_dirs(&places::staging(&pipeline.output))?;
         self.storage.remove_tree(&staging)?;
         // Until it is published nobody minds if it is lost.
         self.storage.make_scratch_dir(&staging)?;
@@ -346,7 +348,7 @@ impl Publisher {
     /// files, and is waited for instead of giving them all up.
     fn missing_work_root(&self, pipeline: &Pipeline, row: &FileRow) -> Result<Option<PathBuf>, PublishError> {
         if !row.in_place {
-            let work = admit::claimed_root(pipeline);
+            let work = places::claimed(&pipeline.input);
             return Ok(self.storage.stat(&work)?.is_none().then_some(work));
         }
         // Nothing of ours lies in an inbox that files stay in. An empty folder on another device than the file was on may be

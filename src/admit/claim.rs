@@ -7,19 +7,13 @@ use std::path::{Path, PathBuf};
 
 use super::{AdmitError, Arrival, Claim, Found};
 use crate::config::{OnSuccess, Pipeline};
-use crate::job::{FileId, FileStamp, display_name, kept_name};
+use crate::job::{FileId, FileStamp, display_name, kept_name, places};
 use crate::ledger::{FileRow, FileState, Intent, Ledger, LedgerError};
 use crate::storage::{EntryKind, Opened, Storage, StorageError, open_regular, refuse_links};
 
-/// Returns the folder of an inbox in which claimed files lie.
-#[must_use]
-pub fn claimed_root(pipeline: &Pipeline) -> PathBuf {
-    pipeline.input.join(".forebay").join("claimed")
-}
-
-/// Returns where a claimed file lies. All files of an inbox share the folder, and so its syncs.
+/// Returns where a claimed file lies.
 pub(crate) fn claimed_path(pipeline: &Pipeline, id: &FileId, name: &OsStr) -> PathBuf {
-    claimed_root(pipeline).join(kept_name(id, name))
+    places::claimed(&pipeline.input).join(kept_name(id, name))
 }
 
 /// Makes a settled file ours: intent, rename, sync. Whatever stops it on the way leaves the file in the inbox and nothing in
@@ -111,7 +105,7 @@ fn dangling_intent(
 }
 
 fn take(storage: &dyn Storage, pipeline: &Pipeline, row: &FileRow, from: &Path) -> Result<(), StorageError> {
-    let work = claimed_root(pipeline);
+    let work = places::claimed(&pipeline.input);
     refuse_links(&work)?;
     storage.make_dirs(&work)?;
     storage.rename_noreplace(from, &row.input_path)

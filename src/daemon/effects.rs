@@ -13,7 +13,7 @@ use crate::discover::Name;
 use crate::engine::{Action, ClaimResult, Disposition, Event};
 use crate::job::{
     FileId, FileStamp, Job, JobError, JobReport, Outcome, Progress, QuarantineReason, RetryReason, RowCounts, Stage,
-    Timestamp, display_name,
+    Timestamp, display_name, places,
 };
 use crate::ledger::AttemptEnd;
 use crate::publish::{Begun, Finished, Manifest, PublishError, Refusal};
@@ -323,7 +323,7 @@ fn without_attempt(held: &Held, pipeline: &Pipeline) -> Job {
         name: display_name(&arrival.name),
         stamp: arrival.stamp,
         arrived_at: arrival.arrived_at,
-        staging: pipeline.staging_root().join(format!("{}-0", arrival.id)),
+        staging: places::staging(&pipeline.output).join(format!("{}-0", arrival.id)),
         attempt: 0,
         trace_id: String::new(),
     }

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::generation::{Generation, Lane};
 use super::{DaemonError, Told};
-use crate::admit::claimed_root;
 use crate::config::{OnSuccess, Pipeline};
+use crate::job::places;
 use crate::storage::{FolderLock, LockError, Storage, holder, place_of, refuse_links};
 use crate::telemetry::Telemetry;
 
@@ -61,7 +61,7 @@ impl Locks {
         self.release();
         let Lane { pipeline, locks: held, .. } = lane;
         if pipeline.on_success != OnSuccess::Keep {
-            refuse_links(&claimed_root(pipeline)).map_err(|error| NotOurs::Unsound(error.to_string()))?;
+            refuse_links(&places::claimed(&pipeline.input)).map_err(|error| NotOurs::Unsound(error.to_string()))?;
             let mut input = held.input.lock().unwrap_or_else(PoisonError::into_inner);
             let still = |lock: &Arc<FolderLock>| place_of(&pipeline.input).is_ok_and(|place| place == lock.place());
             if !input.as_ref().is_some_and(still) {
@@ -71,7 +71,7 @@ impl Locks {
         }
         let mut output = held.output.lock().unwrap_or_else(PoisonError::into_inner);
         if output.is_none() {
-            let work = pipeline.output.join(".forebay");
+            let work = places::ours(&pipeline.output);
             if matches!(storage.stat(&work), Ok(None)) {
                 return Err(NotOurs::Gone(work));
             }
@@ -82,7 +82,7 @@ impl Locks {
 
     fn take(&self, storage: &dyn Storage, dir: &Path) -> Result<Arc<FolderLock>, NotOurs> {
         let unsound = |error: &dyn std::fmt::Display| NotOurs::Unsound(error.to_string());
-        storage.make_dirs(&dir.join(".forebay")).map_err(|error| unsound(&error))?;
+        storage.make_dirs(&places::ours(dir)).map_err(|error| unsound(&error))?;
         let place = place_of(dir).map_err(|error| unsound(&error))?;
         let mut locks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(lock) = locks.get(&place) {
@@ -158,7 +158,7 @@ mod tests {
         let config = crate::config::parse(&text, &dir.join("forebay.toml")).unwrap_or_else(|errors| panic!("{errors}"));
         super::super::setup::make_folders(&Disk::new(), &config).unwrap();
         for pipeline in &config.pipelines {
-            Disk::new().make_dirs(&pipeline.staging_root()).unwrap();
+            Disk::new().make_dirs(&places::staging(&pipeline.output)).unwrap();
         }
         Generation::of(config)
     }

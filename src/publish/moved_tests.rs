@@ -204,7 +204,7 @@ fn an_output_nothing_was_published_in_is_made() {
     rig.move_output(Move::Nothing);
     let publisher = rig.open_disk();
     publisher.make_output(&rig.pipeline).unwrap();
-    assert!(names::staging_root(&rig.pipeline.output).try_exists().unwrap());
+    assert!(places::staging(&rig.pipeline.output).try_exists().unwrap());
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::clock::utc_day;
 use crate::config::{OnSuccess, Pipeline};
-use crate::job::{FileId, SUFFIX_MAX, Timestamp, kept_name};
+use crate::job::{FileId, SUFFIX_MAX, Timestamp, kept_name, places};
 use crate::ledger::{Disposal, FileRow};
 
 /// The manifest in a published directory.
@@ -22,24 +22,9 @@ pub(super) const DAY: &str = "ingest_date=";
 
 const _: () = assert!(REJECTS_SUFFIX.len() <= SUFFIX_MAX && ERROR_SUFFIX.len() <= SUFFIX_MAX);
 
-/// Returns our folder in an output: there as long as the output is.
-pub(super) fn work(output: &Path) -> PathBuf {
-    output.join(".forebay")
-}
-
-/// Returns the folder of an output in which attempts write.
-pub(super) fn staging_root(output: &Path) -> PathBuf {
-    work(output).join("staging")
-}
-
-/// Returns the folder of an output in which one-shot runs stage: beside the daemon's, which the daemon sweeps at its start.
-pub(super) fn once_root(output: &Path) -> PathBuf {
-    work(output).join("once")
-}
-
 /// Returns the staging directory of one attempt. The number goes up with every attempt, so no name is used twice.
 pub(super) fn staging(output: &Path, id: &FileId, attempt: u32) -> PathBuf {
-    staging_root(output).join(format!("{id}-{attempt}"))
+    places::staging(output).join(format!("{id}-{attempt}"))
 }
 
 /// Returns whose staging directory this is.
@@ -48,19 +33,9 @@ pub(super) fn staging_owner(name: &OsStr) -> Option<(FileId, u32)> {
     Some((FileId::parse(id)?, attempt.parse().ok()?))
 }
 
-/// Returns the folder of an inbox in which lies what asks for replays.
-pub(super) fn replay_root(pipeline: &Pipeline) -> PathBuf {
-    pipeline.input.join(".forebay").join("replay")
-}
-
 /// Returns the file that asks for a replay of this one: its content is to be published anew.
 pub(super) fn replay_marker(pipeline: &Pipeline, id: &FileId) -> PathBuf {
-    replay_root(pipeline).join(id.as_str())
-}
-
-/// Returns the folder of an output in which results lie that a replay is about to replace.
-pub(super) fn retired_root(output: &Path) -> PathBuf {
-    work(output).join("retired")
+    places::replays(&pipeline.input).join(id.as_str())
 }
 
 /// Returns the directory a file is published as.

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::{Manifest, PublishError, gate, names, trace_id};
 use crate::clock::Clock;
 use crate::config::Pipeline;
-use crate::job::{Job, JobReport, display_name};
+use crate::job::{Job, JobReport, display_name, places};
 use crate::ledger::IdSource;
 use crate::storage::{Opened, Operation, Storage, StorageError, open_regular};
 
@@ -54,7 +54,7 @@ impl Plain {
         };
         let now = self.clock.now();
         let id = self.ids.next(now);
-        let root = names::once_root(&self.root);
+        let root = places::once(&self.root);
         let staging = root.join(format!("{id}-1"));
         self.make_staging(&root, &staging)?;
         Ok(Job {
@@ -117,9 +117,9 @@ impl Plain {
 
     /// Removes the work folders when nobody uses them any more: another `once` may.
     fn sweep(&self) {
-        let work = self.root.join(".forebay");
-        drop(self.storage.remove_empty_dir(&work.join("once")));
-        drop(self.storage.remove_empty_dir(&work));
+        for empty in [places::once(&self.root), places::ours(&self.root)] {
+            drop(self.storage.remove_empty_dir(&empty));
+        }
     }
 }
 

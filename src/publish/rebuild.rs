@@ -12,11 +12,11 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{MANIFEST, Manifest, PublishError, gate, names};
-use crate::admit::{claimed_path, claimed_root};
+use super::{MANIFEST, Manifest, PublishError, gate};
+use crate::admit::claimed_path;
 use crate::clock::Clock;
 use crate::config::Pipeline;
-use crate::job::{FileId, FileStamp, Timestamp, display_name, is_legal_name, kept_name, split_kept_name};
+use crate::job::{FileId, FileStamp, Timestamp, display_name, is_legal_name, kept_name, places, split_kept_name};
 use crate::ledger::{FileRow, FileState, LedgerError, StoryLine};
 use crate::storage::{EntryKind, Storage};
 
@@ -119,7 +119,7 @@ impl<'a> Gatherer<'a, '_> {
 
     /// Returns the name of the claimed file of this id, if one lies in the work folder.
     fn in_work(&self, pipeline: &Pipeline, id: &FileId) -> Result<Option<OsString>, PublishError> {
-        let names = self.storage.list(&claimed_root(pipeline))?;
+        let names = self.storage.list(&places::claimed(&pipeline.input))?;
         Ok(names.iter().filter_map(|kept| split_kept_name(kept)).find(|(owner, _)| owner == id).map(|(_, name)| name))
     }
 

@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use super::steps::Driven;
 use super::{Finished, PublishError, Publisher, names, plain, release};
-use crate::admit::{Arrival, claimed_root, same_file};
+use crate::admit::{Arrival, same_file};
 use crate::config::Pipeline;
-use crate::job::{FileId, FileStamp, RetryReason, split_kept_name};
+use crate::job::{FileId, FileStamp, RetryReason, places, split_kept_name};
 use crate::ledger::{AttemptEnd, FileRow, FileState};
 use crate::storage::EntryKind;
 
@@ -125,8 +125,8 @@ impl Publisher {
     /// Syncs the shared folders: what a process made and did not live to sync is seen, but may not survive a power cut.
     fn sync_roots(&self, pipeline: &Pipeline) -> Result<(), PublishError> {
         let roots = [
-            names::staging_root(&pipeline.output),
-            claimed_root(pipeline),
+            places::staging(&pipeline.output),
+            places::claimed(&pipeline.input),
             pipeline.archive.clone(),
             pipeline.quarantine.clone(),
         ];
@@ -219,7 +219,7 @@ impl Publisher {
 
     /// Removes the staging directories of attempts that will never be published.
     fn sweep_staging(&self, pipeline: &Pipeline) -> Result<(), PublishError> {
-        let root = names::staging_root(&pipeline.output);
+        let root = places::staging(&pipeline.output);
         for name in self.storage.list(&root)? {
             let Some((id, attempt)) = names::staging_owner(&name) else { continue };
             let row = self.known(&id)?;
@@ -235,7 +235,7 @@ impl Publisher {
 
     /// Removes results that a replay has replaced. One that is still to be replaced is needed should that come to nothing.
     fn sweep_retired(&self, pipeline: &Pipeline) -> Result<(), PublishError> {
-        let root = names::retired_root(&pipeline.output);
+        let root = places::retired(&pipeline.output);
         for name in self.storage.list(&root)? {
             let Some(old) = name.to_str().and_then(FileId::parse) else { continue };
             let Some(replay) = self.known(&old)?.and_then(|row| row.replaced_by) else { continue };
@@ -249,7 +249,7 @@ impl Publisher {
 
     /// Puts files of no known claim back into the inbox.
     fn sweep_claimed(&self, pipeline: &Pipeline, told: &mut Vec<Recovered>) -> Result<(), PublishError> {
-        let root = claimed_root(pipeline);
+        let root = places::claimed(&pipeline.input);
         for kept in self.storage.list(&root)? {
             let (row, name) = match split_kept_name(&kept) {
                 Some((id, name)) => (self.known(&id)?, name),

@@ -4,13 +4,13 @@ use std::path::PathBuf;
 
 use super::{MANIFEST, names};
 use crate::config::Pipeline;
-use crate::job::FileId;
+use crate::job::{FileId, places};
 use crate::storage::{EntryKind, Storage, StorageError};
 
 /// Returns a result in the output of this pipeline, if a daemon has worked there. What `forebay once` published is known to
 /// no ledger.
 pub fn any_result(storage: &dyn Storage, pipeline: &Pipeline) -> Result<Option<PathBuf>, StorageError> {
-    if storage.stat(&names::staging_root(&pipeline.output))?.is_none() {
+    if storage.stat(&places::staging(&pipeline.output))?.is_none() {
         return Ok(None);
     }
     for day in storage.list(&pipeline.output)? {

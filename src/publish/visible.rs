@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use super::steps::Trust;
 use super::{PublishError, Publisher, gate, names};
 use crate::config::Pipeline;
-use crate::job::Outcome;
+use crate::job::{Outcome, places};
 use crate::ledger::{FileRow, QuarantineDecision};
 use crate::planted::{self, Bug};
 use crate::storage::{Operation, StorageError};
@@ -21,7 +21,7 @@ use crate::storage::{Operation, StorageError};
 pub(super) fn not_mounted(output: &Path) -> StorageError {
     let message = "it is missing: is its volume mounted? If what lay there is gone for good, make this folder, and what was \
                    staged in it is made again";
-    StorageError::new(Operation::Stat, &names::work(output), io::Error::new(io::ErrorKind::NotFound, message))
+    StorageError::new(Operation::Stat, &places::ours(output), io::Error::new(io::ErrorKind::NotFound, message))
 }
 
 impl Publisher {
@@ -31,11 +31,11 @@ impl Publisher {
         if self.output_is_gone(pipeline)? {
             return Err(PublishError::OutputGone(not_mounted(&pipeline.output)));
         }
-        Ok(self.storage.make_dirs(&names::staging_root(&pipeline.output))?)
+        Ok(self.storage.make_dirs(&places::staging(&pipeline.output))?)
     }
 
     pub(super) fn output_is_gone(&self, pipeline: &Pipeline) -> Result<bool, PublishError> {
-        let there = self.storage.stat(&names::work(&pipeline.output))?.is_some();
+        let there = self.storage.stat(&places::ours(&pipeline.output))?.is_some();
         Ok(!there && self.ledger.has_results_in(&pipeline.name, &pipeline.output)?)
     }
 
@@ -63,7 +63,7 @@ impl Publisher {
                 return self.not_there(pipeline, row, target, &why);
             }
             // The process that made it may have died before it synced it.
-            self.storage.sync_dir(&names::staging_root(output))?;
+            self.storage.sync_dir(&places::staging(output))?;
         }
         if let Some(day) = target.parent() {
             self.storage.make_dirs(day)?;
@@ -103,7 +103,7 @@ impl Publisher {
             for dir in [target.parent(), Some(output)].into_iter().flatten() {
                 self.storage.sync_dir(dir)?;
             }
-            let staged = names::staging_root(output);
+            let staged = places::staging(output);
             if self.storage.stat(&staged)?.is_some() {
                 self.storage.sync_dir(&staged)?;
             }
@@ -128,7 +128,7 @@ impl Publisher {
         for staging in &staged {
             found |= self.storage.stat(staging)?.is_some();
         }
-        let work = names::work(output);
+        let work = places::ours(output);
         if !found && self.storage.stat(&work)?.is_none() {
             return Err(not_mounted(output).into());
         }

@@ -10,12 +10,7 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::{Operation, StorageError};
-
-/// Our folder, in inboxes and outputs.
-const OURS: &str = ".forebay";
-
-/// What of it is in inboxes.
-const IN_INBOXES: [&str; 2] = ["claimed", "replay"];
+use crate::job::places::{IN_INBOXES, OURS};
 
 const FLAGS: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 

@@ -14,6 +14,7 @@ use landlock::{
 };
 
 use crate::config::Pipeline;
+use crate::job::places;
 
 /// How much a worker gives way: it has a third of the weight of what is not nice.
 const NICE: i32 = 5;
@@ -61,7 +62,7 @@ fn restrict(pipelines: &[Arc<Pipeline>]) -> Result<RulesetStatus, landlock::Rule
     }
     for pipeline in pipelines {
         ruleset = allow(ruleset, &pipeline.input, AccessFs::from_read(RULES))?;
-        ruleset = allow(ruleset, &pipeline.staging_root(), AccessFs::from_all(RULES))?;
+        ruleset = allow(ruleset, &places::staging(&pipeline.output), AccessFs::from_all(RULES))?;
     }
     Ok(ruleset.restrict_self()?.ruleset)
 }

@@ -12,7 +12,7 @@ use crate::cli::console::{columns, count};
 use crate::cli::exit::Failure;
 use crate::cli::shared;
 use crate::config::Config;
-use crate::job::{Outcome, RowCounts};
+use crate::job::{Outcome, RowCounts, places};
 use crate::ledger::{FileRow, Filter};
 use crate::publish::Manifest;
 
@@ -191,7 +191,7 @@ fn left_behind(config: &Config, drops: &[Drop], faults: &mut Vec<String>) {
         let Ok(entries) = pipeline.input.read_dir() else { continue };
         for name in entries.flatten().map(|entry| entry.file_name()) {
             let link = drops.iter().any(|drop| drop.delivery == Delivery::Symlink && OsStr::new(&drop.name) == name);
-            if !link && name != ".forebay" {
+            if !link && name != places::OURS {
                 faults.push(format!("{} still lies in the inbox of {}", name.display(), pipeline.name));
             }
         }

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use rustix::fs::{FlockOperation, flock};
 
+use crate::job::places;
 use crate::publish::names;
 use crate::storage::{Operation, Storage, StorageError, entry_of};
 
@@ -21,7 +22,7 @@ pub(super) fn join(storage: &dyn Storage, folder: &Path) -> Result<Option<File>,
 
 /// Removes what runs left in an output that were killed.
 pub(in crate::publish) fn sweep_abandoned(storage: &dyn Storage, output: &Path) -> Result<(), StorageError> {
-    let folder = names::once_root(output);
+    let folder = places::once(output);
     let Some(dir) = open(&folder)? else { return Ok(()) };
     sweep(storage, &folder, &dir)?;
     storage.remove_empty_dir(&folder).map(drop)

@@ -4,10 +4,11 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::Path;
 
-use super::{Gatherer, PublishError, gate, given_at, names, nobodys, split_kept_name};
+use super::{Gatherer, PublishError, gate, given_at, nobodys, split_kept_name};
 use crate::config::Pipeline;
 use crate::job::{FileId, Outcome};
 use crate::ledger::Disposal;
+use crate::publish::names;
 use crate::storage::{Operation, StorageError};
 
 impl Gatherer<'_, '_> {

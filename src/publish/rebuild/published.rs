@@ -3,10 +3,11 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use super::{Gatherer, MANIFEST, Manifest, PublishError, gate, names, real_name, split_kept_name};
+use super::{Gatherer, MANIFEST, Manifest, PublishError, gate, real_name, split_kept_name};
 use crate::config::{OnSuccess, Pipeline};
-use crate::job::{FileId, FileStamp, Outcome, legal_name};
+use crate::job::{FileId, FileStamp, Outcome, legal_name, places};
 use crate::ledger::{Disposal, FileRow, FileState};
+use crate::publish::names;
 use crate::storage::EntryKind;
 
 impl Gatherer<'_, '_> {
@@ -140,7 +141,7 @@ impl Gatherer<'_, '_> {
 
     /// A replay that was under way took its old result out of sight: it is what is published, unless the new one is.
     fn put_back_retired(&mut self, pipeline: &Pipeline) -> Result<(), PublishError> {
-        let root = names::retired_root(&pipeline.output);
+        let root = places::retired(&pipeline.output);
         let retired = self.storage.list(&root)?;
         if retired.is_empty() {
             return Ok(());

@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::{Gatherer, PublishError, given_at, names, nobodys, real_name, split_kept_name};
+use super::{Gatherer, PublishError, given_at, nobodys, real_name, split_kept_name};
 use crate::clock::parse_rfc3339;
 use crate::config::Pipeline;
 use crate::job::{FileId, Outcome, QuarantineReason, RowCounts, Timestamp, is_legal_name, kept_name};
 use crate::ledger::Disposal;
-use crate::publish::{ERROR_SUFFIX, REJECTS_SUFFIX};
+use crate::publish::{ERROR_SUFFIX, REJECTS_SUFFIX, names};
 
 /// What an explanation tells a program.
 #[derive(Debug, Default, Deserialize)]

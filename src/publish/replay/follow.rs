@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 
 use super::Asked;
 use crate::config::Pipeline;
-use crate::job::FileId;
+use crate::job::{FileId, places};
 use crate::ledger::{FileRow, FileState, LedgerError};
 use crate::publish::{PublishError, Publisher, names};
 use crate::storage::Storage;
@@ -68,7 +68,7 @@ impl Publisher {
     /// Forgets replays that nobody can go on with: a marker that stayed would have a later drop of the content replace its
     /// result, unasked.
     pub(in crate::publish) fn forget_given_up(&self, pipeline: &Pipeline) -> Result<(), PublishError> {
-        let markers = names::replay_root(pipeline);
+        let markers = places::replays(&pipeline.input);
         for name in self.storage.list(&markers)? {
             let Some(id) = name.to_str().and_then(FileId::parse) else { continue };
             let Some(old) = self.known(&id)? else { continue };

@@ -8,7 +8,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::config::Pipeline;
-use crate::job::{FileId, Job};
+use crate::job::{FileId, Job, places};
 use crate::ledger::{FileRow, FileState};
 use crate::planted::{self, Bug};
 use crate::publish::{Finished, PublishError, Publisher, names};
@@ -74,8 +74,8 @@ impl Places {
         for output in names::output_of(published).into_iter().chain(outputs) {
             let Some(visible) = names::in_output(output, published) else { continue };
             if places.iter().all(|place| place.visible != visible) {
-                let aside = names::retired_root(output).join(old.id.as_str());
-                places.push(Place { aside, work: names::work(output), visible });
+                let aside = places::retired(output).join(old.id.as_str());
+                places.push(Place { aside, work: places::ours(output), visible });
             }
         }
         Self(places)
