@@ -9,6 +9,7 @@ mod compile;
 #[cfg(test)]
 mod examples;
 mod functions;
+mod shares;
 mod steps;
 mod syntax;
 
@@ -16,6 +17,7 @@ use polars::prelude::{DataType, Field, Schema};
 
 pub use aggregate::{check_aggregate, run_aggregate, steps, try_aggregate};
 pub use compile::{compile_row, try_row};
+pub use shares::Shares;
 pub use steps::Steps;
 
 use crate::config::Column;

@@ -1,5 +1,5 @@
 //! Aggregates: SQL over the clean rows. What can be is computed batch by batch, on the thread that has the batch at hand; the
-//! rest over the rows just written, streamed.
+//! rest over the rows just written: streamed, and of a large file the groups in shares.
 
 use polars::prelude::*;
 
@@ -8,10 +8,13 @@ use super::meter::Meter;
 use super::write::Outputs;
 use crate::config::{Aggregate, Pipeline};
 use crate::job::{JobError, Stage};
-use crate::sql::{self, Steps};
+use crate::sql::{self, Shares, Steps};
 
 /// Groups that may wait to be put together with those of earlier batches.
 const LOOSE_GROUPS: usize = 64 << 10;
+
+/// Rows whose groups are computed at a time, where their values must be held; for each such share all rows are read.
+const ROWS_OF_A_SHARE: u64 = 4 << 20;
 
 /// Rows up to which a query is not worth a streaming engine.
 const FEW_ROWS: u64 = 64 << 10;
@@ -88,6 +91,11 @@ fn compute(query: &str, rows: u64, outputs: &Outputs<'_>) -> PolarsResult<DataFr
     let query = sql::run_aggregate(query, outputs.scan()?)?;
     if rows <= FEW_ROWS {
         return query.collect();
+    }
+    if rows > ROWS_OF_A_SHARE
+        && let Some(shares) = Shares::of(&query)
+    {
+        return shares.collect(rows.div_ceil(ROWS_OF_A_SHARE));
     }
     // Only a query with several sinks has several results, and `run_aggregate` lets none through.
     Ok(query.collect_with_engine(Engine::Streaming)?.unwrap_single())

@@ -73,7 +73,7 @@ impl FunctionRegistry for Registry {
 }
 
 /// Polars keeps such a function row by row, also in its streaming engine.
-fn elementwise(
+pub(super) fn elementwise(
     name: &'static str,
     call: impl Fn(&mut [Column]) -> PolarsResult<Column> + Send + Sync + 'static,
     field: impl Fn(&Schema, &[Field]) -> PolarsResult<Field> + Send + Sync + 'static,

@@ -78,12 +78,12 @@ macro_rules! one_input {
     };
 }
 
-fn input(node: &DslPlan) -> Option<&DslPlan> {
+pub(super) fn input(node: &DslPlan) -> Option<&DslPlan> {
     one_input!(node).map(Arc::as_ref)
 }
 
 /// Returns the node over another input.
-fn onto(node: &DslPlan, below: DslPlan) -> Option<DslPlan> {
+pub(super) fn onto(node: &DslPlan, below: DslPlan) -> Option<DslPlan> {
     let mut node = node.clone();
     *one_input!(&mut node)? = Arc::new(below);
     Some(node)
@@ -111,12 +111,12 @@ fn aggregates(expr: &Expr) -> bool {
 }
 
 /// Returns a plan that looks at one row at a time as it is; `None` for any other.
-fn row_local(plan: &DslPlan) -> Option<LazyFrame> {
+pub(super) fn row_local(plan: &DslPlan) -> Option<LazyFrame> {
     let mut node = as_written(plan);
     let whole = LazyFrame::from(node.clone());
     loop {
         let exprs = match node {
-            DslPlan::DataFrameScan { .. } => return Some(whole),
+            DslPlan::DataFrameScan { .. } | DslPlan::Scan { .. } => return Some(whole),
             DslPlan::Filter { predicate, .. } => std::slice::from_ref(predicate),
             DslPlan::Select { expr, .. } => expr,
             DslPlan::HStack { exprs, .. } => exprs,
