@@ -83,6 +83,8 @@ pub(super) fn open_for_reading(dir: &Path) -> Result<Connection, LedgerError> {
             .map_err(|err| unreadable(&path, &err))?;
     connection.busy_timeout(BUSY).map_err(|err| unreadable(&path, &err))?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    // In KiB. Every commit of the writer empties it, so a large one is memory and no gain.
+    connection.pragma_update(None, "cache_size", -256).map_err(|err| unreadable(&path, &err))?;
     let found = version(&connection, &path)?;
     if found < VERSION {
         return Err(LedgerError::Older { path, found });
@@ -123,6 +125,8 @@ fn prepare(connection: &Connection) -> rusqlite::Result<()> {
     // FULL: a commit is on the disk when it returns. NORMAL loses the last ones in a power cut.
     connection.pragma_update(None, "synchronous", "full")?;
     connection.pragma_update(None, "foreign_keys", true)?;
+    // In KiB. Half of SQLite's own: 10,000 small files take no longer with it.
+    connection.pragma_update(None, "cache_size", -1024)?;
     // What a savepoint would take back: a few pages per change, which would be files in /var/tmp otherwise.
     connection.pragma_update(None, "temp_store", "memory")?;
     connection.pragma_update(None, "trusted_schema", false)
