@@ -15,7 +15,7 @@ FRACTION = 0.01
 def main(options: Options, folder: Path) -> str:
     prepare.room(options.rows * 700e-9 + 1)
     files = {"sound": prepare.data(options.rows), "1 % broken": prepare.data(options.rows, dirty=FRACTION)}
-    forebay, config, out = prepare.forebay(), prepare.config(folder), folder / "out"
+    forebay, config, out = prepare.forebay(options.profile), prepare.config(folder), folder / "out"
 
     def program(csv: Path):
         def once() -> Sample:

@@ -19,7 +19,7 @@ def main(options: Options, folder: Path) -> str:
     made = folder / "made"
     prepare.generate(made / "small.csv", "--rows", options.files * ROWS, "--files", options.files)
     files = sorted(made.glob("*.csv"))
-    binary = prepare.forebay()
+    binary = prepare.forebay(options.profile)
     os.sync()
     pin(options.threads)
     with Daemon(binary, folder) as daemon:

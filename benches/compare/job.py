@@ -15,7 +15,7 @@ from prepare import HERE, call, say
 def main(options: Options, folder: Path) -> str:
     prepare.room(options.rows * 400e-9 + 1)
     csv = options.csv or prepare.data(options.rows)
-    forebay, python = prepare.forebay(), prepare.python()
+    forebay, python = prepare.forebay(options.profile), prepare.python()
     config = prepare.config(folder, median=options.median)
     median = int(options.median)
     commands = {

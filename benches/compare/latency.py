@@ -24,7 +24,7 @@ def main(options: Options, folder: Path) -> str:
     made = folder / "made"
     prepare.generate(made / "one.csv", "--rows", options.drops * ROWS, "--files", options.drops)
     files = sorted(made.glob("*.csv"))
-    binary = prepare.forebay()
+    binary = prepare.forebay(options.profile)
     os.sync()
     pin(options.threads)
     with Daemon(binary, folder) as daemon:

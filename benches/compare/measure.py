@@ -115,7 +115,7 @@ def warm(*files: Path) -> None:
                 pass
 
 
-def machine(threads: int) -> str:
+def machine(threads: int, profile: str) -> str:
     """Returns one line about where and what is measured."""
     cpu = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "?")
     pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
@@ -124,5 +124,5 @@ def machine(threads: int) -> str:
     changed = ", changed" if call("git", "status", "--porcelain", "src", "Cargo.lock", cwd=ROOT) else ""
     return (
         f"{cpu}, {threads} of {os.cpu_count()} cores, {pages / (1 << 30):.0f} GiB, Linux {platform.release()}, {disk}; "
-        f"commit {commit}{changed}, {time.strftime('%Y-%m-%d')}"
+        f"profile {profile}, commit {commit}{changed}, {time.strftime('%Y-%m-%d')}"
     )

@@ -20,6 +20,7 @@ class Options:
     files: int
     drops: int
     gigabytes: list[float]
+    profile: str
 
 
 def parse(description: str, modes: list[str]) -> tuple[str, Options]:
@@ -35,6 +36,8 @@ def parse(description: str, modes: list[str]) -> tuple[str, Options]:
     add("--files", type=int, default=10_000, help="small, scrape, idle: how many (default: 10000)")
     add("--drops", type=int, default=300, help="latency: how many files (default: 300)")
     add("--gigabytes", type=float, nargs="+", default=[1, 2, 4, 8], help="scaling: sizes (default: 1 2 4 8)")
+    profiles = ["release", "dist"]
+    add("--profile", choices=profiles, default="release", help="how forebay is built (default: release)")
     arguments = vars(parser.parse_args())
     numbers = [arguments[name] for name in ("rows", "rounds", "threads", "files", "drops")]
     if min(*numbers, *arguments["gigabytes"]) <= 0:

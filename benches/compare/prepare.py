@@ -32,18 +32,18 @@ def call(*command: object, **options) -> str:
         sys.exit(f"{' '.join(words)} failed with exit code {error.returncode}")
 
 
-def forebay() -> Path:
+def forebay(profile: str) -> Path:
     """Builds and returns the program."""
     say("building forebay")
-    call("cargo", "build", "--release", "--locked", "--quiet", "--bin", "forebay", cwd=ROOT)
-    return TARGET / "release" / "forebay"
+    call("cargo", "build", "--profile", profile, "--locked", "--quiet", "--bin", "forebay", cwd=ROOT)
+    return TARGET / profile / "forebay"
 
 
-def file_reader() -> Path:
+def file_reader(profile: str) -> Path:
     """Builds and returns the reader alone."""
     say("building the reader")
-    command = "cargo bench --no-run --locked --quiet --bench read_file --message-format json".split()
-    for line in call(*command, cwd=ROOT).splitlines():
+    command = "cargo bench --no-run --locked --quiet --bench read_file --message-format json --profile".split()
+    for line in call(*command, profile, cwd=ROOT).splitlines():
         message = json.loads(line)
         if message.get("target", {}).get("name") == "read_file" and message.get("executable"):
             return Path(message["executable"])

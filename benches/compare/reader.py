@@ -14,7 +14,7 @@ from prepare import HERE
 def main(options: Options, folder: Path) -> str:
     prepare.room(options.rows * 160e-9 + 1)
     csv = options.csv or prepare.data(options.rows)
-    reader, python = prepare.file_reader(), prepare.python()
+    reader, python = prepare.file_reader(options.profile), prepare.python()
     commands = {
         "forebay": [reader, prepare.config(folder, rules=False), csv],
         "DuckDB": [python, HERE / "duckdb_reader.py", csv, options.threads],

@@ -56,7 +56,7 @@ MODES = {
 def main() -> None:
     what, options = parse(__doc__, [*MODES, "all"])
     WORK.mkdir(parents=True, exist_ok=True)
-    print(machine(options.threads), end="\n\n")
+    print(machine(options.threads, options.profile), end="\n\n")
     if what != "all":
         print(measured(what, options))
         return

@@ -17,7 +17,7 @@ ROWS_PER_GB = 6_420_000
 
 def main(options: Options, folder: Path) -> str:
     prepare.room(max(options.gigabytes) * 1.6 + 2)
-    binary, csv = prepare.forebay(), folder / "growing.csv"
+    binary, csv = prepare.forebay(options.profile), folder / "growing.csv"
     pin(options.threads)
     rows, first, grown = [], 0, 0.0
     for size in sorted(options.gigabytes):

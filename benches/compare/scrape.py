@@ -33,7 +33,7 @@ def main(options: Options, folder: Path) -> str:
     made, large = folder / "made", folder / "large.csv"
     prepare.generate(made / "small.csv", "--rows", options.files * ROWS, "--files", options.files)
     files = [shutil.copyfile(csv, large), *sorted(made.glob("*.csv"))]
-    binary = prepare.forebay()
+    binary = prepare.forebay(options.profile)
     os.sync()
     pin(options.threads)
     with Daemon(binary, folder) as daemon:

@@ -20,7 +20,7 @@ def main(options: Options, folder: Path) -> str:
     made = folder / "made"
     prepare.generate(made / "small.csv", "--rows", options.files * ROWS, "--files", options.files)
     files = sorted(made.glob("*.csv"))
-    binary = prepare.forebay()
+    binary = prepare.forebay(options.profile)
     os.sync()
     sync_ms = sync_cost(folder) * 1e3
     pin(options.threads)

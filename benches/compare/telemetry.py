@@ -31,7 +31,7 @@ class Cost(NamedTuple):
 def main(options: Options, folder: Path) -> str:
     prepare.room(options.rows * 400e-9 + 1)
     csv = options.csv or prepare.data(options.rows)
-    binary, place = prepare.forebay(), folder / "daemon"
+    binary, place = prepare.forebay(options.profile), folder / "daemon"
     pin(options.threads)
     silent, full = [], []
     for number in range(options.rounds):
