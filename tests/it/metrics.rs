@@ -72,7 +72,8 @@ fn assert_conserved(scrape: &Scrape) {
 #[test]
 fn a_fresh_daemon_tells_every_series_of_the_golden_file() {
     let golden = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/golden/metrics.txt")).unwrap();
-    let daemon = Project::new(TAXI).start();
+    let project = Project::new(TAXI);
+    let daemon = project.start();
     let answer = daemon.get("/metrics");
     assert_eq!(answer.content_type, "text/plain; version=0.0.4; charset=utf-8");
     let (expected, found) = (series(&golden), series(&answer.body));

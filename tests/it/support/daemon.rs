@@ -180,8 +180,11 @@ impl Drop for Daemon {
         // Already gone is fine.
         drop(self.child.kill());
         drop(self.child.wait());
-        if std::thread::panicking() {
-            eprintln!("--- daemon log\n{}", self.log());
+        // A second panic would hide the first.
+        if std::thread::panicking()
+            && let Ok(log) = std::fs::read(&self.log)
+        {
+            eprintln!("--- daemon log\n{}", String::from_utf8_lossy(&log));
         }
     }
 }
