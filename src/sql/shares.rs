@@ -5,7 +5,7 @@ use polars::prelude::*;
 
 use super::compile::{as_written, check_row_local};
 use super::functions::elementwise;
-use super::steps::{input, onto, row_local};
+use super::steps::{input, no_input, onto, row_local};
 
 /// A query whose groups can be computed in shares.
 #[derive(Debug)]
@@ -56,10 +56,6 @@ impl<'q> Shares<'q> {
         let groups = onto(self.groups, rows.logical_plan).ok_or_else(no_input)?;
         Ok(LazyFrame::from(groups).collect_with_engine(Engine::Streaming)?.unwrap_single())
     }
-}
-
-fn no_input() -> PolarsError {
-    polars_err!(ComputeError: "a part of the query has no input")
 }
 
 /// Whether the keys of a row belong to a share: those of a group always to the same one, and to each about as many groups.

@@ -49,8 +49,13 @@ impl Steps {
 fn collect(plan: &DslPlan, rows: DataFrame) -> PolarsResult<DataFrame> {
     let schema = Arc::clone(rows.schema());
     let source = DslPlan::DataFrameScan { df: Arc::new(rows), schema };
-    let plan = over(plan, &source).ok_or_else(|| polars_err!(ComputeError: "a step has no input"))?;
+    let plan = over(plan, &source).ok_or_else(no_input)?;
     LazyFrame::from(plan).collect()
+}
+
+/// Why a plan cannot be put over other rows.
+pub(super) fn no_input() -> PolarsError {
+    polars_err!(ComputeError: "a step has no input")
 }
 
 /// Returns the plan with its one source replaced.
